@@ -1,0 +1,34 @@
+"""Progress bars for everything that may take more than two seconds, in terminals and notebooks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_quiet = False
+
+
+def set_quiet(quiet: bool) -> None:
+    """Show no bars at all (``-q``, tests, services)."""
+    global _quiet
+    _quiet = quiet
+
+
+def progress(items: Iterable[T], *, total: int | None = None, what: str) -> Iterator[T]:
+    """Yield ``items``, drawing a bar on standard error when they take more than two seconds.
+
+    Nothing is drawn when standard error is neither a terminal nor a notebook.
+    """
+    if _quiet or not (_in_notebook() or sys.stderr.isatty()):
+        yield from items
+        return
+    from tqdm.auto import tqdm
+
+    yield from tqdm(items, total=total, desc=what, delay=2.0, leave=False, dynamic_ncols=True)
+
+
+def _in_notebook() -> bool:
+    return "ipykernel" in sys.modules
