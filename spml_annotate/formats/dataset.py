@@ -1,0 +1,96 @@
+"""What every reader returns: images, classes, what is known about them, and which part each image belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spml_annotate.embed.pictures import Pictures
+from spml_annotate.errors import DataError, MismatchError
+from spml_annotate.labels import POSITIVE, LabelMatrix
+from spml_annotate.taxonomy import Taxonomy
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+SPLITS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Objects in the pictures: ``rows`` int64 [M], ``labels`` int64 [M], ``corners`` float32 [M, 4].
+
+    Corners are (left, top, right, bottom) as shares of the picture's width and height.
+    """
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    corners: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A labelled data set: N images, L classes.
+
+    Args:
+        name: short name for tables and figures.
+        taxonomy: the classes.
+        image_ids: N unique ids (relative paths for folders).
+        labels: what is known; the complete truth for benchmark sets.
+        split: int8 [N], 0 train, 1 validation, 2 test.
+        features: float32 [N, D] if the set comes with embeddings.
+        pictures: the images if the set comes with them.
+        boxes: objects, where known; annotator models with a bias for size or place need them.
+    """
+
+    name: str
+    taxonomy: Taxonomy
+    image_ids: tuple[str, ...]
+    labels: LabelMatrix
+    split: NDArray[np.int8]
+    features: NDArray[np.float32] | None = None
+    pictures: Pictures | None = None
+    boxes: Boxes | None = None
+    notes: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        count, classes = self.labels.shape
+        if classes != len(self.taxonomy):
+            raise MismatchError(f"{self.name}: labels have {classes} classes, the class list {len(self.taxonomy)}")
+        for what, length in (("image ids", len(self.image_ids)), ("splits", len(self.split))):
+            if length != count:
+                raise MismatchError(f"{self.name}: {count} rows of labels but {length} {what}")
+        if self.features is not None and len(self.features) != count:
+            raise MismatchError(f"{self.name}: {count} rows of labels but {len(self.features)} rows of features")
+        if len(set(self.image_ids)) != count:
+            seen: set[str] = set()
+            twice = next(i for i in self.image_ids if i in seen or seen.add(i))  # type: ignore[func-returns-value]
+            raise DataError(f"{self.name}: image id {twice!r} appears twice; ids must be unique")
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    @cached_property
+    def truth(self) -> NDArray[np.int8]:
+        """Dense codes int8 [N, L]."""
+        return self.labels.dense()
+
+    def rows(self, split: int) -> NDArray[np.int64]:
+        """Rows of one split, ascending."""
+        return np.flatnonzero(self.split == split)
+
+    def require_splits(self, *splits: int) -> None:
+        """Raise DataError unless every split named has at least one image."""
+        names = {code: name for name, code in SPLITS.items()}
+        for code in splits:
+            if not (self.split == code).any():
+                raise DataError(f"{self.name}: the {names[code]} split is empty; give at least one image of it")
+
+    def positives_per_image(self, split: int) -> float:
+        """Mean number of positives of the images of a split."""
+        return float((self.truth[self.rows(split)] == POSITIVE).sum(1).mean())
+
+    def with_features(self, features: NDArray[np.float32]) -> Dataset:
+        """The same set with embeddings [N, D]."""
+        return replace(self, features=features)

@@ -1,0 +1,59 @@
+"""The read-only picture of a project that proposers and acquisition values see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spml_annotate.errors import MismatchError
+from spml_annotate.labels import UNKNOWN, Codes, LabelMatrix
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What is known and believed about N images and L classes.
+
+    Args:
+        features: [N, D] embeddings.
+        labels: known cells of the same N images.
+        scores: [N, L] EMA scores of a trained model, in [0, 1].
+        priors: [L] share of images that carry each class, as far as known.
+        seed: drives everything random (k-means starts, tie breaking).
+    """
+
+    features: NDArray[np.floating]
+    labels: LabelMatrix
+    scores: NDArray[np.floating]
+    priors: NDArray[np.float64]
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        count, classes = self.labels.shape
+        if self.features.shape[0] != count or self.scores.shape != (count, classes) or self.priors.shape != (classes,):
+            raise MismatchError(
+                f"evidence does not fit together: features {self.features.shape}, labels {self.labels.shape}, "
+                f"scores {self.scores.shape}, priors {self.priors.shape}"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, L)."""
+        return self.labels.shape
+
+    @cached_property
+    def codes(self) -> Codes:
+        """Dense codes int8 [N, L]."""
+        return self.labels.dense()
+
+    @cached_property
+    def unknown(self) -> NDArray[np.bool_]:
+        """Cells nobody has answered yet, [N, L]."""
+        return self.codes == UNKNOWN
+
+    @property
+    def expected_positives(self) -> float:
+        """Expected number of positives per image: the sum of the class priors (k in the papers)."""
+        return float(self.priors.sum())
