@@ -105,9 +105,8 @@ def _decide(words: list[Word], policy: Policy) -> int:
 
 def _dawid_skene(said: dict[tuple[int, int], list[Word]], rounds: int = 30) -> dict[tuple[int, int], int]:
     cells = list(said)
-    annotators = {w.observation.annotator: 0 for words in said.values() for w in words}
-    for number, name in enumerate(sorted(annotators)):
-        annotators[name] = number
+    names = {w.observation.annotator for words in said.values() for w in words}
+    annotators = {name: number for number, name in enumerate(sorted(names))}
     item = np.array([i for i, cell in enumerate(cells) for _ in said[cell]], dtype=np.int64)
     who = np.array([annotators[w.observation.annotator] for cell in cells for w in said[cell]], dtype=np.int64)
     yes = np.array([w.observation.answer == "yes" for cell in cells for w in said[cell]], dtype=np.float64)
