@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from spml_annotate.errors import SettingError
+from spml_annotate.errors import DataError, SettingError
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, LabelMatrix, Observation
 
 Policy = Literal["unanimous", "majority", "last", "dawid-skene"]
@@ -50,17 +50,47 @@ class Folded:
         return found
 
 
-def last_words(log: Iterable[Observation]) -> dict[tuple[int, int], tuple[Word, ...]]:
-    """What each annotator last said of each cell (any answer but retract); a retract restores the word before it."""
+def standing_words(log: Iterable[Observation]) -> dict[tuple[int, int, str], list[Word]]:
+    """(row, label, annotator) → everything that the annotator said of the cell and has not taken back, oldest first.
+
+    A retract that names a question takes back that question's last word and, when there is none left, nothing: undone
+    twice is undone once. A retract that names no question takes back the annotator's last word.
+    """
     stacks: dict[tuple[int, int, str], list[Word]] = {}
     for position, observation in enumerate(log):
         stack = stacks.setdefault((observation.row, observation.label, observation.annotator), [])
         if observation.answer != "retract":
             stack.append(Word(position, observation))
-        elif stack:
-            stack.pop()
+        else:
+            _take_back(stack, observation.question)
+    return stacks
+
+
+def _take_back(stack: list[Word], question: str) -> None:
+    for place in reversed(range(len(stack))):
+        if not question or stack[place].observation.question == question:
+            del stack[place]
+            return
+
+
+def retractions(log: Iterable[Observation], question: str, *, time: float = 0.0) -> list[Observation]:
+    """The retract observations that take back every standing answer to a question, in the order of the answers.
+
+    Appending them undoes the question. Their event ids follow from the answers', so undoing it twice (two processes,
+    a redelivery) is undoing it once.
+    """
+    standing = sorted(
+        word for stack in standing_words(log).values() for word in stack if word.observation.question == question
+    )
+    return [
+        said._replace(answer="retract", seconds=0.0, time=time, event=f"retract:{said.event}") for _, said in standing
+    ]
+
+
+def last_words(log: Iterable[Observation]) -> dict[tuple[int, int], tuple[Word, ...]]:
+    """What each annotator last said of each cell (any answer but retract); a retract restores the word before it."""
     words: dict[tuple[int, int], list[Word]] = {}
-    for (row, label, _), stack in stacks.items():
+    for (row, label, _), stack in standing_words(log).items():
         if stack:
             words.setdefault((row, label), []).append(stack[-1])
     return {cell: tuple(sorted(said)) for cell, said in words.items()}
@@ -70,8 +100,10 @@ def fold(log: Iterable[Observation], shape: tuple[int, int], policy: Policy = "u
     """Fold a log into a `LabelMatrix` of the given shape (N, L).
 
     ``unanimous``: annotators who disagree give UNKNOWN; ``majority``: the larger side, UNKNOWN on a tie; ``last``: the
-    latest word; ``dawid-skene``: the likelier value under annotator error rates estimated from the whole log
-    (Dawid & Skene 1979, binary, with add-one smoothing), UNKNOWN between 0.4 and 0.6.
+    latest word; ``dawid-skene``: where annotators disagree, the likelier value under each annotator's error rates,
+    UNKNOWN between 0.4 and 0.6. The rates are estimated from all cells with several annotators (Dawid & Skene 1979,
+    binary; every annotator starts with the credit of four right answers in five, for positives and for negatives).
+    A single answer is no evidence of its annotator's errors and keeps its value, as everything unanimous does.
 
     Raises:
         SettingError: for an unknown policy. DataError: for an observation outside the table.
@@ -79,12 +111,22 @@ def fold(log: Iterable[Observation], shape: tuple[int, int], policy: Policy = "u
     if policy not in POLICIES:
         raise SettingError(f"there is no policy {policy!r}; choose from: {', '.join(POLICIES)}")
     words = last_words(log)
+    for row, label in words:
+        if row >= shape[0] or label >= shape[1]:
+            raise DataError(
+                f"the log speaks of image {row}, class {label}: outside the table of {shape[0]} images x "
+                f"{shape[1]} classes; is it the log of another project?"
+            )
     said = {
         cell: answers
         for cell, spoken in words.items()
         if (answers := [w for w in spoken if w.observation.answer in ("yes", "no")])
     }
-    values = _dawid_skene(said) if policy == "dawid-skene" else {c: _decide(s, policy) for c, s in said.items()}
+    values = {cell: _decide(answers, policy) for cell, answers in said.items()}
+    if policy == "dawid-skene":
+        several = {cell: answers for cell, answers in said.items() if len(answers) > 1}
+        estimated = _dawid_skene(several)
+        values.update((cell, estimated[cell]) for cell in several if values[cell] == UNKNOWN)
     cells = [(row, label, value) for (row, label), value in values.items() if value != UNKNOWN]
     table = np.array(cells, dtype=np.int64).reshape(-1, 3)
     matrix = LabelMatrix.from_cells(table[:, 0], table[:, 1], table[:, 2].astype(np.int8), shape)
@@ -96,9 +138,7 @@ def _decide(words: list[Word], policy: Policy) -> int:
         return POSITIVE if words[-1].observation.answer == "yes" else NEGATIVE
     yes = sum(w.observation.answer == "yes" for w in words)
     no = len(words) - yes
-    if policy == "unanimous" and yes and no:
-        return UNKNOWN
-    if yes == no:
+    if (policy != "majority" and yes and no) or yes == no:
         return UNKNOWN
     return POSITIVE if yes > no else NEGATIVE
 
@@ -125,11 +165,11 @@ def _reestimate(
 ) -> NDArray[np.float64]:
     """One EM step: annotators' rates from the beliefs, then the beliefs from the rates."""
 
-    def rate(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    def rate(weight: NDArray[np.float64], credit: float) -> NDArray[np.float64]:
         total = np.bincount(who, weight, count)
-        return np.asarray((np.bincount(who, weight * yes, count) + 1.0) / (total + 2.0))
+        return np.asarray((np.bincount(who, weight * yes, count) + credit) / (total + 5.0))
 
-    hit, false_yes = rate(belief[item]), rate(1.0 - belief[item])
+    hit, false_yes = rate(belief[item], 4.0), rate(1.0 - belief[item], 1.0)
     prior = (belief.sum() + 1.0) / (len(belief) + 2.0)
     ratio = np.where(yes > 0, np.log(hit / false_yes)[who], np.log((1 - hit) / (1 - false_yes))[who])
     odds = np.log(prior / (1 - prior)) + np.bincount(item, ratio, len(belief))

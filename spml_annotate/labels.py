@@ -7,6 +7,7 @@ conversion happens at the rim, in one tested function per format.
 from __future__ import annotations
 
 import enum
+import math
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, Protocol, get_args
@@ -34,7 +35,7 @@ class Observation(NamedTuple):
     ``seconds`` is what this answer cost, ``time`` is Unix time, ``question`` is the id of the query it answers,
     ``shown`` says whether the annotator saw a proposal for the cell, ``event`` is unique for ever (a redelivered
     event is the same event). ``unsure`` and ``skip`` cost seconds and leave the cell unknown; ``retract`` takes back
-    the annotator's last word on the cell.
+    the annotator's last word on the cell: of the question that it names, or of any question if it names none.
     """
 
     row: int
@@ -100,7 +101,8 @@ def check_observation(observation: Observation) -> Observation:
     """The observation, with an event id if it had none.
 
     Raises:
-        DataError: for an answer outside `ANSWERS`, a negative row or label, or seconds that are not a duration.
+        DataError: for an answer outside `ANSWERS`, a negative row or label, seconds that are not a duration, or a time
+            that is not finite.
     """
     if observation.answer not in ANSWERS:
         raise DataError(f"observation: answer {observation.answer!r} is not one of {', '.join(ANSWERS)}")
@@ -108,6 +110,8 @@ def check_observation(observation: Observation) -> Observation:
         raise DataError(f"observation: row {observation.row} and label {observation.label} must not be negative")
     if not 0.0 <= observation.seconds < float("inf"):
         raise DataError(f"observation: {observation.seconds} is not a number of seconds")
+    if not math.isfinite(observation.time):
+        raise DataError(f"observation: {observation.time} is not a time")
     return observation if observation.event else observation._replace(event=new_event())
 
 
@@ -165,8 +169,15 @@ class LabelMatrix:
         values: Sequence[int] | Codes,
         shape: tuple[int, int],
     ) -> LabelMatrix:
-        """From known cells, each named once, in any order."""
-        row, label, value = (np.asarray(a, dtype=np.int64) for a in (rows, labels, values))
+        """From known cells, each named once, in any order.
+
+        Raises:
+            DataError: for lists of different lengths, a cell outside ``shape`` or named twice, or a value that is
+                neither POSITIVE nor NEGATIVE.
+        """
+        row, label, value = (_whole_numbers(a) for a in (rows, labels, values))
+        if not len(row) == len(label) == len(value):
+            raise DataError(f"cells need as many rows ({len(row)}) as labels ({len(label)}) and values ({len(value)})")
         if row.size and (row.min() < 0 or row.max() >= shape[0] or label.min() < 0 or label.max() >= shape[1]):
             raise DataError(f"a label lies outside the table of {shape[0]} images x {shape[1]} classes")
         if not np.isin(value, (POSITIVE, NEGATIVE)).all():
@@ -200,9 +211,19 @@ class LabelMatrix:
         return self.known / cells if cells else 1.0
 
     def dense(self, rows: Sequence[int] | Rows | slice | None = None) -> Codes:
-        """Codes int8 [R, L] of the rows asked for (all by default); a fresh array."""
-        wanted = np.arange(self.shape[0])[rows] if isinstance(rows, slice) else rows
-        wanted = np.arange(self.shape[0]) if wanted is None else np.asarray(wanted, dtype=np.int64)
+        """Codes int8 [R, L] of the rows asked for (all by default); a fresh array.
+
+        Raises:
+            IndexError: for a row that is not in the table; rows are not counted from the end.
+        """
+        count = self.shape[0]
+        rows = slice(None) if rows is None else rows
+        wanted = np.arange(count)[rows] if isinstance(rows, slice) else np.asarray(rows)
+        if wanted.dtype == np.bool_:
+            raise IndexError("rows are numbers, not a mask; use np.flatnonzero(mask)")
+        wanted = wanted.astype(np.int64)
+        if wanted.size and (wanted.min() < 0 or wanted.max() >= count):
+            raise IndexError(f"rows run from 0 to {count - 1}, not {wanted.min()} to {wanted.max()}")
         table = np.full((len(wanted), self._columns), UNKNOWN, dtype=np.int8)
         counts = self._indptr[wanted + 1] - self._indptr[wanted]
         starts = np.repeat(self._indptr[wanted] - np.concatenate(([0], np.cumsum(counts)[:-1])), counts)
@@ -239,8 +260,19 @@ class LabelMatrix:
         same = self.shape == other.shape and np.array_equal(self._indptr, other._indptr)
         return same and np.array_equal(self._indices, other._indices) and np.array_equal(self._values, other._values)
 
+    def __reduce__(self) -> tuple[type[LabelMatrix], tuple[object, ...]]:
+        return LabelMatrix, (self._indptr, self._indices, self._values, self._columns)  # copies stay immutable, too
+
     __hash__ = None  # type: ignore[assignment]  # arrays inside: equality is by content, hashing is not offered
 
     def __repr__(self) -> str:
         rows, columns = self.shape
         return f"LabelMatrix({rows} images x {columns} classes, {self.known} known, {self.kind().value})"
+
+
+def _whole_numbers(numbers: Sequence[int] | Rows | Codes) -> Rows:
+    """As int64; a fraction would otherwise be cut off without a word."""
+    array = np.asarray(numbers)
+    if array.size and array.dtype.kind not in "iub":
+        raise DataError(f"rows, labels and codes are whole numbers, not {array.dtype}")
+    return array.astype(np.int64)

@@ -85,6 +85,8 @@ class Registry(Generic[F]):
         optional: set[str] = set()
         settings: dict[str, Any] = {}
         for parameter in inspect.signature(function).parameters.values():
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                raise TypeError(f"{self.kind} {name!r}: *{parameter.name} hides what it takes; name every parameter")
             if parameter.kind is parameter.KEYWORD_ONLY:
                 if parameter.default is parameter.empty:
                     raise TypeError(f"{self.kind} {name!r}: setting {parameter.name!r} needs a default")
@@ -102,7 +104,11 @@ class Registry(Generic[F]):
     def _ready(self) -> dict[str, Entry[F]]:
         if self._load is not None:
             load, self._load = self._load, None
-            load()
+            try:
+                load()
+            except BaseException:
+                self._load = load  # else the next look would find an empty registry and say so
+                raise
         return self._entries
 
     def __getitem__(self, name: str) -> Entry[F]:
@@ -133,6 +139,8 @@ def _convert(where: str, value: Any, default: Any) -> Any:  # noqa: ANN401  (set
     if not isinstance(value, str) or isinstance(default, str):
         if isinstance(value, bool) is not isinstance(default, bool) and isinstance(default, bool | int | float):
             raise SettingError(f"{where}: {value!r} is not a {type(default).__name__}")
+        if isinstance(default, int) and isinstance(value, float) and not value.is_integer():
+            raise SettingError(f"{where}: {value!r} is not a whole number")
         return value
     if isinstance(default, bool):
         lowered = value.lower()

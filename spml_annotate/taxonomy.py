@@ -50,6 +50,9 @@ class Taxonomy:
     def __len__(self) -> int:
         return len(self.names)
 
+    def __reduce__(self) -> tuple[type[Taxonomy], tuple[object, ...]]:
+        return Taxonomy, (self.names, self.keys, dict(self.aliases), dict(self.prompts))  # proxies cannot be pickled
+
     def column(self, name: str) -> int:
         """Column of a class by its name, its first name or an alias.
 
@@ -75,8 +78,16 @@ class Taxonomy:
         return cached
 
     def extended(self, names: Iterable[str]) -> Taxonomy:
-        """The same taxonomy with further classes after the present ones."""
+        """The same taxonomy with further classes after the present ones.
+
+        Raises:
+            DataError: for a name that is empty, twice there, or already means a class.
+        """
         new = tuple(names)
+        for name in new:
+            if name in self._lookup():
+                known = self.names[self._lookup()[name]]
+                raise DataError(f"cannot add class {name!r}: the name already means {known!r}; choose another")
         return replace(self, names=self.names + new, keys=self.keys + new)
 
     def renamed(self, old: str, new: str) -> Taxonomy:
