@@ -106,8 +106,9 @@ def check_observation(observation: Observation) -> Observation:
     """
     if observation.answer not in ANSWERS:
         raise DataError(f"observation: answer {observation.answer!r} is not one of {', '.join(ANSWERS)}")
-    if observation.row < 0 or observation.label < 0:
-        raise DataError(f"observation: row {observation.row} and label {observation.label} must not be negative")
+    for what, number in (("row", observation.row), ("label", observation.label)):
+        if not isinstance(number, int | np.integer) or number < 0:
+            raise DataError(f"observation: {what} {number!r} is not a whole number from 0")
     if not 0.0 <= observation.seconds < float("inf"):
         raise DataError(f"observation: {observation.seconds} is not a number of seconds")
     if not math.isfinite(observation.time):
