@@ -1,0 +1,144 @@
+"""One lane of a sweep: a loss, a strategy and a seed, with all that it knows and has spent so far."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spml_annotate.acquire import KINDS, Query, Strategy, choose
+from spml_annotate.datasets.single import single_positives
+from spml_annotate.folding import fold
+from spml_annotate.formats.dataset import TRAIN, Dataset
+from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, LabelMatrix, Observation
+from spml_annotate.oracles.simulated import SimulatedOracle
+from spml_annotate.propose import Evidence
+from spml_annotate.simulate.plan import BASELINE, Plan
+
+PASSES = 4  # choosing again while answers turn out cheaper than expected and time is left
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The training images as the lanes see them: features [N, D], truth int8 [N, L], class priors [L]."""
+
+    features: NDArray[np.float32]
+    truth: NDArray[np.int8]
+    priors: NDArray[np.float64]
+
+
+@dataclass
+class Lane:
+    """State of one lane; ``codes`` int8 [N, L] is what its annotator has made known, ``scores`` float16 [N, L]."""
+
+    loss: str
+    strategy: str
+    seed: int
+    codes: NDArray[np.int8]
+    scores: NDArray[np.float16]
+    seconds: float = 0.0
+    questions: Counter[str] = field(default_factory=Counter)
+
+    def learn(self, observations: Iterable[Observation]) -> None:
+        """Add answers about cells that were unknown."""
+        rows, labels, values = fold(observations, self.codes.shape).matrix.cells()  # type: ignore[arg-type]
+        self.codes[rows, labels] = values
+
+    @property
+    def touched(self) -> bool:
+        """Whether anything is known."""
+        return bool((self.codes != UNKNOWN).any())
+
+
+class Annotator:
+    """Runs the sessions of one lane: asks what its strategy chooses and writes down the answers."""
+
+    def __init__(self, plan: Plan, dataset: Dataset, pool: Pool) -> None:
+        self._plan, self._pool = plan, pool
+        self._strategies: dict[str, Strategy] = {s: plan.strategy(s) for s in plan.all_strategies()}
+        exhaust = KINDS["exhaust"]
+        self._exhaust = exhaust.function(**exhaust.checked(plan.settings.get("exhaust", {})))
+        rows = dataset.rows(TRAIN)
+        self._picks = {
+            seed: single_positives(dataset.truth, rows, seed=seed, bias=plan.first_label, boxes=dataset.boxes)
+            for seed in range(plan.seeds)
+        }
+
+    def session(self, lane: Lane, number: int, target: float) -> None:
+        """Round ``number``: spend up to ``target`` seconds in all; round 0 names one positive on every image."""
+        oracle = self._oracle(lane)
+        if number == 0 and lane.strategy != BASELINE:
+            everything = tuple(range(lane.codes.shape[1]))
+            oracle.ask([Query(row, everything, "pick").named("0") for row in range(len(lane.codes))])
+            lane.learn(oracle.answers())
+        elif target == float("inf"):
+            self._rest(lane, oracle)
+        else:
+            self._chosen(lane, oracle, number, target)
+        lane.seconds, lane.questions = oracle.seconds, oracle.questions
+
+    def _oracle(self, lane: Lane) -> SimulatedOracle:
+        kinds = {s.kind_name: s.kind for s in (self._strategies[lane.strategy],)}
+        kinds.setdefault("exhaust", self._exhaust)
+        oracle = SimulatedOracle(self._pool.truth, self._picks[lane.seed], prices=self._plan.prices, kinds=kinds)
+        oracle.resume(lane.codes, lane.seconds, lane.questions)
+        return oracle
+
+    def _chosen(self, lane: Lane, oracle: SimulatedOracle, number: int, target: float) -> None:
+        for attempt in range(PASSES):
+            left = target - oracle.seconds
+            if left <= 0 or not (lane.codes == UNKNOWN).any():
+                return
+            evidence = self.evidence(lane, number)
+            chosen = choose(
+                evidence, self._strategies[lane.strategy], left, prices=self._plan.prices, tag=f"{number}.{attempt}"
+            )
+            oracle.ask(chosen)
+            before = oracle.seconds
+            lane.learn(oracle.answers(left))
+            if oracle.seconds == before:
+                return
+
+    def _rest(self, lane: Lane, oracle: SimulatedOracle) -> None:
+        """Full checks of whatever is unknown."""
+        unknown = lane.codes == UNKNOWN
+        shown = (lane.scores > 0.5) if self._exhaust.prefilled else np.zeros_like(unknown)
+        queries = []
+        for row in np.flatnonzero(unknown.any(axis=1)):
+            labels = np.flatnonzero(unknown[row])
+            ticked = labels[shown[row, labels]]
+            queries.append(Query(int(row), tuple(labels.tolist()), "exhaust", tuple(ticked.tolist())).named("rest"))
+        oracle.ask(queries)
+        lane.learn(oracle.answers())
+
+    def evidence(self, lane: Lane, number: int) -> Evidence:
+        """What the lane's strategy may look at in round ``number``."""
+        return Evidence(
+            self._pool.features,
+            LabelMatrix.from_dense(lane.codes),
+            lane.scores,
+            self._pool.priors,
+            seed=1000 * lane.seed + number,
+        )
+
+
+def start_lanes(plan: Plan, pool: Pool) -> list[Lane]:
+    """All lanes with nothing known; before a model exists the scores are the class priors."""
+    scores = np.broadcast_to(pool.priors.astype(np.float16), pool.truth.shape)
+    return [
+        Lane(loss, item, seed, np.full(pool.truth.shape, UNKNOWN, dtype=np.int8), scores.copy())
+        for loss in plan.losses
+        for item in plan.all_strategies()
+        for seed in range(plan.seeds)
+    ]
+
+
+def trained_codes(lane: Lane, truth: NDArray[np.int8], *, oracle: bool) -> NDArray[np.int8]:
+    """What the lane's loss is told: its codes, plus all true negatives for a loss that is an oracle."""
+    if not oracle:
+        return lane.codes
+    touched = (lane.codes == POSITIVE).any(axis=1, keepdims=True)
+    return np.where((lane.codes == UNKNOWN) & (truth == NEGATIVE) & touched, np.int8(NEGATIVE), lane.codes)

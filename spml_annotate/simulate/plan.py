@@ -1,0 +1,130 @@
+"""What to simulate: methods, strategies, seeds, and the hours at which the curve is measured."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from spml_annotate import __version__
+from spml_annotate.acquire import Prices, Strategy, strategy
+from spml_annotate.errors import SettingError
+from spml_annotate.formats.dataset import TEST, TRAIN, VALIDATION, Dataset
+from spml_annotate.training.inputs import resolve
+
+BASELINE = "random-images"
+DEFAULT_LOSSES = ("an", "en")
+DEFAULT_STRATEGIES = ("random-pairs", "uncertain-per-label", "expected-positives", "expected-positives:list")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Settings of a sweep; losses x strategies x seeds, the baseline ``random-images`` always among the strategies.
+
+    Args:
+        hours: hours of human time that each asking round may spend; empty spaces ``rounds`` of them evenly in log
+            hours between one positive per image and everything known. A last round always asks for the rest.
+        settings: plug-in name → its settings (``en.momentum``, ``page.size``).
+        first_label: which positive the annotator names first: uniform, frequency, size or location.
+        expected_positives: k; None takes the mean of the validation sample.
+        seed: gives the batch order of the whole sweep; run seeds are 0, 1, ... ``seeds`` - 1.
+    """
+
+    losses: tuple[str, ...] = DEFAULT_LOSSES
+    strategies: tuple[str, ...] = DEFAULT_STRATEGIES
+    seeds: int = 3
+    rounds: int = 4
+    hours: tuple[float, ...] = ()
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    first_label: str = "uniform"
+    expected_positives: float | None = None
+    epochs: int = 25
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    seed: int = 0
+    count_validation: bool = False
+    prices: Prices = field(default_factory=Prices)
+
+    def __post_init__(self) -> None:
+        for what, value in (("seeds", self.seeds), ("epochs", self.epochs), ("batch size", self.batch_size)):
+            if value < 1:
+                raise SettingError(f"{what} {value}: at least 1 is needed")
+        if self.rounds < 0 or any(not 0 < h < float("inf") for h in self.hours):
+            raise SettingError("the rounds and their budgets in hours must be positive numbers")
+        for group in (self.losses, self.strategies):
+            if not group or len(set(group)) != len(group):
+                raise SettingError(f"{', '.join(group) or 'nothing'}: name each loss and each strategy once")
+        for loss in self.losses:
+            resolve(loss, self.settings.get(loss))
+        for item in self.all_strategies():
+            strategy(item, self._kind_settings())
+
+    def _kind_settings(self) -> dict[str, dict[str, Any]]:
+        return {name: dict(values) for name, values in self.settings.items()}
+
+    def all_strategies(self) -> tuple[str, ...]:
+        """The baseline first, then the others in the order given."""
+        return (BASELINE, *(s for s in self.strategies if s != BASELINE))
+
+    def strategy(self, spelling: str) -> Strategy:
+        """A strategy with this plan's settings of its kind of question."""
+        return strategy(spelling, self._kind_settings())
+
+    def targets(self, dataset: Dataset) -> list[float]:
+        """Seconds of human time at which the curve is measured, from one positive per image on; infinity at the end."""
+        images = len(dataset.rows(TRAIN))
+        start = images * self.prices.pick
+        if self.hours:
+            return [start, *(start + 3600.0 * np.cumsum(self.hours)).tolist(), float("inf")]
+        rest = dataset.positives_per_image(TRAIN) - 1.0
+        end = start + images * self.prices.full_check(len(dataset.taxonomy) - 1, max(rest, 0.0))
+        return [*np.geomspace(start, end, self.rounds + 2)[:-1].tolist(), float("inf")]
+
+    def validation_seconds(self, dataset: Dataset) -> float:
+        """What the labelled validation sample cost: a blind full check of each of its images."""
+        images = len(dataset.rows(VALIDATION))
+        if not images:
+            return 0.0
+        return images * self.prices.full_check(len(dataset.taxonomy), dataset.positives_per_image(VALIDATION))
+
+    def describe(self, dataset: Dataset) -> dict[str, Any]:
+        """Everything that the result depends on, as plain JSON values."""
+        features = np.ascontiguousarray(dataset.features)
+        return {
+            "version": __version__,
+            "dataset": dataset.name,
+            "images": {"train": _count(dataset, TRAIN), "validation": _count(dataset, VALIDATION), "test": _count(dataset, TEST)},
+            "classes": len(dataset.taxonomy),
+            "data": hashlib.sha256(
+                features.tobytes() + dataset.truth.tobytes() + dataset.split.tobytes() + dataset.taxonomy.fingerprint().encode()
+            ).hexdigest()[:16],
+            "losses": list(self.losses),
+            "strategies": list(self.all_strategies()),
+            "seeds": self.seeds,
+            "rounds": self.rounds,
+            "hours": list(self.hours),
+            "settings": {k: dict(v) for k, v in sorted(self.settings.items())},
+            "first_label": self.first_label,
+            "expected_positives": self.expected_positives,
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay,
+            "seed": self.seed,
+            "count_validation": self.count_validation,
+            "prices": dict(vars(self.prices)),
+        }
+
+
+def _count(dataset: Dataset, split: int) -> int:
+    return len(dataset.rows(split))
+
+
+def fingerprint(description: dict[str, Any]) -> str:
+    """Hash of a plan's description."""
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]

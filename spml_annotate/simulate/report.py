@@ -1,0 +1,177 @@
+"""What a simulation leaves behind: tables for machines, a figure, and one self-contained page for people."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spml_annotate.acquire import PRICES
+from spml_annotate.formats.dataset import VALIDATION, Dataset
+from spml_annotate.resources import resource
+from spml_annotate.simulate.curves import SHARES, summarize
+from spml_annotate.simulate.figure import draw, rendered
+from spml_annotate.simulate.plan import BASELINE, Plan
+from spml_annotate.stores.atomic import write_atomically, write_text
+
+Row = Mapping[str, Any]
+# Title, key in the summary, digits.
+COLUMNS = (
+    ("loss", "loss", None),
+    ("strategy", "strategy", None),
+    ("mAP at SPL hours", "map_start", 3),
+    ("AUBC", "aubc", 3),
+    ("gain over full checks", "aubc_gain_over_baseline", 3),
+    ("± 95 %", "aubc_gain_half_width_95", 3),
+    *((f"h to {share:.0%}", f"hours_to_{share:.0%}", 2) for share in SHARES),
+    ("h to all", "hours_to_everything", 2),
+    ("mAP, all labels", "map_full", 3),
+)
+
+
+def write_report(
+    out: Path, dataset: Dataset, plan: Plan, rows: Sequence[Row], class_precision: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Write curves.csv, classes.csv, summary.json, curves.png, curves.svg and report.html; return the summary."""
+    summary = {
+        "plan": plan.describe(dataset),
+        "validation": _validation(dataset, plan),
+        "curves": summarize(rows, BASELINE),
+        "classes_left_out": int(rows[0]["classes_left_out"]),
+    }
+    write_text(out / "curves.csv", _csv(list(rows[0]), rows))
+    write_text(out / "classes.csv", _class_csv(dataset, rows, class_precision))
+    write_text(out / "summary.json", json.dumps(_plain(summary), indent=1, sort_keys=True, allow_nan=False) + "\n")
+    figure = draw(rows, f"{dataset.name}: what each hour of labelling buys", _validation_note(summary["validation"]))
+    png, svg = rendered(figure, "png"), rendered(figure, "svg")
+    write_atomically(out / "curves.png", lambda file: _put(file, png))
+    write_atomically(out / "curves.svg", lambda file: _put(file, svg))
+    write_text(out / "report.html", _page(dataset, summary, rows, svg.decode()))
+    return summary
+
+
+def _put(file: Any, content: bytes) -> None:  # noqa: ANN401  (any binary file)
+    file.write(content)
+
+
+def _validation(dataset: Dataset, plan: Plan) -> dict[str, Any]:
+    seconds = plan.validation_seconds(dataset)
+    return {
+        "images": len(dataset.rows(VALIDATION)),
+        "hours": seconds / 3600.0,
+        "counted": plan.count_validation,
+        "selection": "validation mAP" if len(dataset.rows(VALIDATION)) else "last epoch",
+    }
+
+
+def _validation_note(facts: Mapping[str, Any]) -> str:
+    if not facts["images"]:
+        return "no labelled validation sample: models of the last epoch"
+    counted = "counted in" if facts["counted"] else "not counted; --count-validation adds them"
+    return f"validation sample: {facts['images']} full checks, {facts['hours']:.2f} h ({counted})"
+
+
+def _number(value: Any) -> str:  # noqa: ANN401  (a cell of any plain type)
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6f}"
+    return str(value)
+
+
+def _csv(columns: list[str], rows: Sequence[Row]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_number(row[column]) for column in columns] for row in rows)
+    return text.getvalue()
+
+
+def _class_csv(dataset: Dataset, rows: Sequence[Row], class_precision: NDArray[np.float64]) -> str:
+    keys = ("dataset", "loss", "strategy", "seed", "round")
+    cells = [
+        {**{k: row[k] for k in keys}, "class": name, "average_precision": float(value)}
+        for row, per_class in zip(rows, class_precision, strict=True)
+        for name, value in zip(dataset.taxonomy.names, per_class, strict=True)
+    ]
+    return _csv([*keys, "class", "average_precision"], cells)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
+    """JSON has no NaN: what could not be measured is null; floats keep nine significant digits."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return float(f"{value:.9g}") if math.isfinite(value) else None
+    return value
+
+
+def table(summary: Mapping[str, Any]) -> list[list[str]]:
+    """The summary as text cells, a heading first."""
+    lines = [[title for title, _, _ in COLUMNS]]
+    for entry in summary["curves"]:
+        lines.append([_cell(entry[key], digits, key) for _, key, digits in COLUMNS])  # noqa: PERF401  (clearer so)
+    return lines
+
+
+def _cell(value: Any, digits: int | None, key: str) -> str:  # noqa: ANN401  (a cell of any plain type)
+    if digits is None:
+        return str(value)
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{value:+.{digits}f}" if key == "aubc_gain_over_baseline" else f"{value:.{digits}f}"
+
+
+def text_table(summary: Mapping[str, Any]) -> str:
+    """The summary as an aligned table for a terminal."""
+    lines = table(summary)
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    text = [
+        "  ".join(cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
+        for line in lines
+    ]
+    return "\n".join([text[0].rstrip(), "  ".join("-" * w for w in widths), *(t.rstrip() for t in text[1:])])
+
+
+def _page(dataset: Dataset, summary: Mapping[str, Any], rows: Sequence[Row], svg: str) -> str:
+    plan = summary["plan"]
+    facts = {
+        "data set": f"{dataset.name}: {plan['images']['train']} training, {plan['images']['validation']} validation, "
+        f"{plan['images']['test']} test images, {plan['classes']} classes",
+        "losses": ", ".join(plan["losses"]),
+        "strategies": ", ".join(plan["strategies"]),
+        "seeds": str(plan["seeds"]),
+        "first label": plan["first_label"],
+        "validation sample": _validation_note(summary["validation"]),
+        "classes without a test positive": f"{summary['classes_left_out']} (left out of every mean)",
+    }
+    shown = ("loss", "strategy", "seed", "round", "hours", "labels", "known_share", "map", "positives_known")
+    prices = [["action", "seconds", "pays for", "source"]] + [
+        [name, f"{plan['prices'][name]:g}", price.pays, price.source] for name, price in PRICES.items()
+    ]
+    template = Template(resource("templates/report.html").read_text("utf-8"))
+    return template.substitute(
+        title=html.escape(f"{dataset.name}: what each hour of labelling buys"),
+        figure=svg[svg.index("<svg") :],
+        facts="".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items()),
+        table=_html_table(table(summary)),
+        prices=_html_table(prices, numbers=False),
+        rounds=_html_table([list(shown), *([_number(row[c]) for c in shown] for row in rows)]),
+        version=html.escape(plan["version"]),
+    )
+
+
+def _html_table(lines: Sequence[Sequence[str]], *, numbers: bool = True) -> str:
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in lines[0])
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in line) + "</tr>\n" for line in lines[1:])
+    kind = ' class="numbers"' if numbers else ""
+    return f"<table{kind}><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table>"

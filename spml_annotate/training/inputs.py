@@ -1,0 +1,77 @@
+"""Assembles what a loss asked for: its settings, its state and the state's settings, and labels that it can use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spml_annotate.errors import SettingError
+from spml_annotate.labels import NEGATIVE, UNKNOWN
+from spml_annotate.losses import LOSSES
+from spml_annotate.registry import Entry
+from spml_annotate.states import STATES
+
+DEFAULT_EXPECTED_POSITIVES = 1.5
+
+
+@dataclass(frozen=True)
+class Method:
+    """A loss with its settings, and the state that fills its estimate inputs with those of the state."""
+
+    name: str
+    loss: Entry[Callable[..., Any]]
+    settings: dict[str, Any]
+    state: Entry[Callable[..., Any]] | None
+    state_settings: dict[str, Any]
+
+    @property
+    def oracle(self) -> bool:
+        """Whether the method must be told all true negatives."""
+        return bool(self.loss.facts.get("oracle", False))
+
+
+def resolve(name: str, settings: Mapping[str, Any] | None = None, *, expected_positives: float | None = None) -> Method:
+    """Look a method up and fill in its settings.
+
+    A setting goes to the loss or to its state, whichever has it (both, if both have it). ``expected_positives`` (k) is
+    filled in where the method has it and the user did not set it.
+
+    Raises:
+        SettingError: for an unknown loss or a setting that neither the loss nor its state has.
+    """
+    loss = LOSSES[name]
+    state_name = loss.facts.get("state")
+    state = STATES[state_name] if state_name else None
+    given = dict(settings or {})
+    state_known: Mapping[str, Any] = state.settings if state else {}
+    for key in given:
+        if key not in loss.settings and key not in state_known:
+            loss.checked({key: given[key]})  # raises, with the nearest name
+    if expected_positives is not None:
+        given.setdefault("expected_positives", float(expected_positives))
+    loss_settings = loss.checked({k: v for k, v in given.items() if k in loss.settings})
+    state_settings = state.checked({k: v for k, v in given.items() if k in state_known}) if state else {}
+    return Method(name, loss, loss_settings, state, state_settings)
+
+
+def usable_labels(method: Method, codes: NDArray[np.int8], *, as_published: bool = False) -> NDArray[np.int8]:
+    """The codes [N, L] as the method reads them.
+
+    ``as_published`` reads known negatives as unknown, as the papers' code does, except for methods that need them.
+
+    Raises:
+        SettingError: before training starts, if the method needs negatives and there are none.
+    """
+    needs = bool(method.loss.facts.get("needs_negatives", False)) or method.oracle
+    if needs and not (codes == NEGATIVE).any():
+        raise SettingError(
+            f"{method.name} needs known negatives and these labels have none; "
+            "choose another loss (`spml-annotate losses`) or ask for negatives first"
+        )
+    if as_published and not needs:
+        return np.where(codes == NEGATIVE, np.int8(UNKNOWN), codes)
+    return codes
