@@ -61,6 +61,8 @@ class Dataset:
         for what, length in (("image ids", len(self.image_ids)), ("splits", len(self.split))):
             if length != count:
                 raise MismatchError(f"{self.name}: {count} rows of labels but {length} {what}")
+        if not np.isin(self.split, (TRAIN, VALIDATION, TEST)).all():
+            raise DataError(f"{self.name}: a split is not 0 (train), 1 (validation) or 2 (test)")
         if self.features is not None and len(self.features) != count:
             raise MismatchError(f"{self.name}: {count} rows of labels but {len(self.features)} rows of features")
         if len(set(self.image_ids)) != count:

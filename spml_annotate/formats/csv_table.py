@@ -1,0 +1,78 @@
+"""Labels as CSV: one column per class (one-hot), or one label per line (long). Which of the two is told by the header.
+
+One-hot: the first column is the image; 1 positive, 0 negative, -1 or empty unknown; a column ``split`` is optional.
+Long: ``image,label[,value][,split]`` in any order; value 1, 0 or -1, 1 where the column is absent; an empty label
+states an image about which nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from spml_annotate.errors import DataError
+from spml_annotate.formats import FORMATS
+from spml_annotate.formats.classes import Classes, as_taxonomy
+from spml_annotate.formats.csv_long import LongReader
+from spml_annotate.formats.csv_onehot import OneHotReader
+from spml_annotate.formats.csv_write import save_csv_long, save_csv_onehot
+from spml_annotate.formats.dataset import Dataset
+from spml_annotate.formats.folder import attach_pictures
+from spml_annotate.formats.text import Record, read_records
+from spml_annotate.labels import NEGATIVE, UNKNOWN, LabelMatrix
+
+__all__ = ["load_csv", "save_csv_long", "save_csv_onehot"]
+
+
+@FORMATS.register("csv-onehot", holds="dataset", suffixes=(), save=save_csv_onehot)
+@FORMATS.register("csv", holds="dataset", suffixes=(".csv",), save=save_csv_long)
+def load_csv(
+    path: str | Path,
+    *,
+    classes: Classes | None = None,
+    root: str | Path | None = None,
+    name: str | None = None,
+    complete: bool = False,
+) -> Dataset:
+    """Labels from a CSV file, one-hot or long.
+
+    Args:
+        path: the file, UTF-8; backslashes in image names become ``/``.
+        classes: the classes and their order; by default those of the file in the order in which they appear.
+        root: the folder that the image names are relative to; every image must be there. Without it the data set
+            has no pictures.
+        name: short name for tables and figures; the file's by default.
+        complete: read what a file does not say as negative; right only for files that name every positive.
+
+    Raises:
+        DataError: for a missing, empty or malformed file, an unknown class, a wrong code, an image named twice or
+            missing from ``root``; it names the line.
+    """
+    path = Path(path)
+    taxonomy = as_taxonomy(classes) if classes is not None else None
+    records = read_records(path)
+    header = _header(path, records)
+    reader = LongReader if LongReader.fits(header.fields) else OneHotReader
+    dataset = reader(path, header, taxonomy).read(records, name or path.stem.removesuffix(".labels"))
+    if complete:
+        codes = dataset.truth.copy()
+        codes[codes == UNKNOWN] = NEGATIVE
+        dataset = replace(dataset, labels=LabelMatrix.from_dense(codes))
+    if root is None:
+        return dataset
+    try:
+        return attach_pictures(dataset, root)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _header(path: Path, records: Iterator[Record]) -> Record:
+    header = next(records, None)
+    if header is None:
+        raise DataError(f"{path}: the file is empty; it needs a header such as image,label")
+    if len(header.fields) == 1:
+        other = next((mark for mark in ";\t|" if mark in header.fields[0]), None)
+        found = f"columns are separated by {other!r}" if other else "there is only one column"
+        raise DataError(f"{path}, line {header.line}: {found}; separate columns by commas")
+    return header

@@ -1,0 +1,70 @@
+"""A folder of images and a class list: the start of a labelling project."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from spml_annotate.errors import DataError
+from spml_annotate.formats import FORMATS
+from spml_annotate.formats.classes import Classes, as_taxonomy
+from spml_annotate.formats.dataset import TRAIN, Dataset
+from spml_annotate.formats.images import image_paths, list_images
+from spml_annotate.labels import LabelMatrix
+
+CLASS_FILES = ("classes.txt", "classes.json")
+
+
+@FORMATS.register("folder", holds="dataset", suffixes=())
+def load_folder(root: str | Path, classes: Classes | None = None, *, name: str | None = None) -> Dataset:
+    """Images below a folder, nothing known about them, all in the train split.
+
+    Ids are relative paths with ``/``, sorted, so equal file names in different subfolders are different images.
+
+    Args:
+        root: the folder, read recursively; hidden files are left out.
+        classes: a taxonomy, a list of names or the path of a class list; by default ``classes.txt`` or
+            ``classes.json`` in the folder.
+        name: short name for tables and figures; the folder's by default.
+
+    Raises:
+        DataError: if the folder is missing or holds no image, or there is no class list.
+    """
+    from spml_annotate.embed.pictures import FilePictures
+
+    root = Path(root)
+    ids = list_images(root)
+    taxonomy = as_taxonomy(classes if classes is not None else find_classes(root))
+    return Dataset(
+        name=name or root.resolve().name,
+        taxonomy=taxonomy,
+        image_ids=tuple(ids),
+        labels=LabelMatrix.from_cells([], [], [], (len(ids), len(taxonomy))),
+        split=np.full(len(ids), TRAIN, dtype=np.int8),
+        pictures=FilePictures(image_paths(root, ids)),
+    )
+
+
+def attach_pictures(dataset: Dataset, root: str | Path) -> Dataset:
+    """The same data set with the pictures below ``root`` that its image ids name.
+
+    Raises:
+        DataError: for an image that is not there.
+    """
+    from spml_annotate.embed.pictures import FilePictures
+
+    return replace(dataset, pictures=FilePictures(image_paths(root, dataset.image_ids)))
+
+
+def find_classes(root: str | Path) -> Path:
+    """The class list that lies in a folder.
+
+    Raises:
+        DataError: if there is none.
+    """
+    for name in CLASS_FILES:
+        if (Path(root) / name).is_file():
+            return Path(root) / name
+    raise DataError(f"{root}: there is no class list; put {CLASS_FILES[0]} there, with one class name per line")

@@ -1,0 +1,92 @@
+"""Exported labels as one long CSV in the style of Open Images, and reading the label files of Open Images itself.
+
+Columns of Open Images: ``ImageID,Source,LabelName,Confidence``, Confidence 1 or 0 (a fraction for machine labels).
+Ours after them: ``Score,Annotator,Time,Split,Shown``. A line with an empty LabelName states an image without labels.
+The manifest beside the file (``NAME.manifest.json``) holds what lines cannot: order, keys, aliases and prompts of the
+classes. It is replaced before the labels are, so a crash between the two leaves the old labels readable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from spml_annotate.errors import DataError
+from spml_annotate.formats import FORMATS
+from spml_annotate.formats.export import LabelTable
+from spml_annotate.formats.images import SPLIT_NAMES
+from spml_annotate.formats.manifest import from_json, manifest, metadata_of, taxonomy_of, to_json
+from spml_annotate.formats.open_images_lines import COLUMNS, LineReader
+from spml_annotate.formats.text import csv_line, read_records, read_text
+from spml_annotate.stores.atomic import write_atomically, write_text
+from spml_annotate.taxonomy import Taxonomy
+
+
+def save_open_images(path: str | Path, table: LabelTable) -> None:
+    """Write ``path`` (CSV) and the manifest beside it."""
+    path = Path(path)
+
+    def write(file: BinaryIO) -> None:
+        file.write(csv_line(COLUMNS))
+        for line in _lines(table):
+            file.write(csv_line(line))
+
+    write_text(_beside(path), to_json(manifest(table)))
+    write_atomically(path, write)
+
+
+@FORMATS.register("open-images", holds="table", suffixes=(), save=save_open_images)
+def load_open_images(path: str | Path, *, taxonomy: Taxonomy | None = None) -> LabelTable:
+    """Labels in the style of Open Images.
+
+    Sources of Open Images: "machine" becomes a proposal with the confidence as its score; all others are people and
+    become the annotator's name.
+
+    Args:
+        path: the CSV file; columns after Confidence may be missing.
+        taxonomy: the classes; by default those of the manifest beside the file, else those named in it, in order.
+
+    Raises:
+        DataError: for a missing, empty or malformed file, an unknown class or a wrong value; it names the line.
+    """
+    path = Path(path)
+    metadata: dict[str, str] = {}
+    if taxonomy is None and _beside(path).is_file():
+        about = from_json(read_text(_beside(path)), str(_beside(path)))
+        taxonomy, metadata = taxonomy_of(about, str(_beside(path))), metadata_of(about)
+    records = read_records(path)
+    header = next(records, None)
+    if header is None:
+        raise DataError(f"{path}: the file is empty; it needs the header {','.join(COLUMNS[:4])}")
+    return LineReader(path, header, taxonomy).read(records, metadata)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.manifest.json")
+
+
+def _lines(table: LabelTable) -> Iterator[list[str]]:
+    """Image by image, so that the order of the images is the order in which the file names them."""
+    ends = np.searchsorted(table.rows, np.arange(1, len(table.image_ids) + 1))
+    start = 0
+    for row, end in enumerate(ends.tolist()):
+        image, split = table.image_ids[row], SPLIT_NAMES[int(table.split[row])]
+        if start == end:
+            yield [image, "", "", "", "", "", "", split, ""]
+        for i in range(start, end):
+            score, name = float(table.scores[i]), table.taxonomy.names[table.labels[i]]
+            yield [
+                image,
+                table.sources[i],
+                name,
+                str(table.values[i]),
+                "" if score != score else repr(score),
+                table.annotators[i],
+                repr(float(table.times[i])),
+                split,
+                str(int(table.shown[i])),
+            ]
+        start = end

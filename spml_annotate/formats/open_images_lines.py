@@ -1,0 +1,139 @@
+"""Reads the lines of a label file in the style of Open Images."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from spml_annotate.errors import DataError
+from spml_annotate.formats.csv_columns import ClassColumns, split_at
+from spml_annotate.formats.dataset import TRAIN
+from spml_annotate.formats.export import HUMAN, PROPOSAL, LabelTable, check_source
+from spml_annotate.formats.images import SPLIT_NAMES
+from spml_annotate.formats.text import Record, at, check_text
+from spml_annotate.labels import NEGATIVE, POSITIVE
+from spml_annotate.taxonomy import Taxonomy
+
+COLUMNS = ("ImageID", "Source", "LabelName", "Confidence", "Score", "Annotator", "Time", "Split", "Shown")
+_FLAGS = {"": False, "0": False, "1": True}
+
+
+def from_open_images(source: str, confidence: float) -> tuple[str, int, float, str]:
+    """(source, value, score, annotator) in our words for a source and a confidence of Open Images.
+
+    Raises:
+        DataError: for a confidence outside [0, 1], or a fraction that no machine gave.
+    """
+    if not 0.0 <= confidence <= 1.0:
+        raise DataError(f"confidence {confidence} lies outside [0, 1]")
+    if source == "machine":
+        return PROPOSAL + source, POSITIVE, confidence, ""
+    if confidence not in (0.0, 1.0):
+        raise DataError(f"confidence {confidence} is neither 0 nor 1 although the source is {source!r}")
+    value = POSITIVE if confidence == 1.0 else NEGATIVE
+    if source == HUMAN or source.startswith(PROPOSAL):
+        check_source(source)
+        return source, value, math.nan, ""
+    check_text(source, "the source")
+    return HUMAN, value, math.nan, source
+
+
+class LineReader:
+    """Collects lines into flat columns.
+
+    Args:
+        path: for messages.
+        header: the first record of the file.
+        taxonomy: the classes, or None to take those of the file.
+    """
+
+    def __init__(self, path: Path, header: Record, taxonomy: Taxonomy | None) -> None:
+        missing = [name for name in COLUMNS[:4] if name not in header.fields]
+        if missing:
+            raise at(path, header.line, f"the column {missing[0]!r} is missing; the header is {','.join(COLUMNS[:4])}")
+        self._path, self._width = path, len(header.fields)
+        self._at = {name: header.fields.index(name) for name in COLUMNS if name in header.fields}
+        self._classes = ClassColumns(path, taxonomy)
+        self._images: dict[str, int] = {}
+        self._split = array("b")
+        self._words: dict[str, str] = {}
+        self._rows, self._labels, self._values = array("q"), array("q"), array("b")
+        self._scores, self._times, self._shown = array("d"), array("d"), array("b")
+        self._sources: list[str] = []
+        self._annotators: list[str] = []
+
+    def read(self, records: Iterator[Record], metadata: Mapping[str, str]) -> LabelTable:
+        """The table."""
+        for record in records:
+            if len(record.fields) != self._width:
+                message = f"{len(record.fields)} columns where the header has {self._width}; check the commas"
+                raise at(self._path, record.line, message)
+            try:
+                self._add(record)
+            except DataError as error:
+                prefix = f"{self._path}, line {record.line}: "
+                raise DataError(prefix + str(error).removeprefix(prefix)) from None
+        return LabelTable.of(
+            self._classes.taxonomy(),
+            tuple(self._images),
+            np.array(self._split, dtype=np.int8),
+            np.array(self._rows, dtype=np.int64),
+            np.array(self._labels, dtype=np.int64),
+            np.array(self._values, dtype=np.int8),
+            sources=self._sources,
+            scores=np.array(self._scores, dtype=np.float64),
+            annotators=self._annotators,
+            times=np.array(self._times, dtype=np.float64),
+            shown=np.array(self._shown, dtype=np.bool_),
+            metadata=metadata,
+        )
+
+    def _add(self, record: Record) -> None:
+        row = self._row(record)
+        name = self._text(record, "LabelName")
+        if not name:
+            return
+        source, value, score, annotator = from_open_images(
+            self._text(record, "Source"), self._number(record, "Confidence", math.nan)
+        )
+        shown = self._text(record, "Shown")
+        if shown not in _FLAGS:
+            raise DataError(f"Shown is {shown!r}; write 1 or 0")
+        self._rows.append(row)
+        self._labels.append(self._classes.column(name, record.line))
+        self._values.append(value)
+        self._scores.append(self._number(record, "Score", score))
+        self._times.append(self._number(record, "Time", 0.0))
+        self._shown.append(_FLAGS[shown])
+        self._sources.append(self._same(source))
+        self._annotators.append(self._same(self._text(record, "Annotator") or annotator))
+
+    def _row(self, record: Record) -> int:
+        image = self._text(record, "ImageID")
+        check_text(image, "the image id")
+        split = split_at(self._path, record.line, self._text(record, "Split")) if "Split" in self._at else TRAIN
+        row = self._images.setdefault(image, len(self._images))
+        if row == len(self._split):
+            self._split.append(split)
+        elif self._split[row] != split:
+            before, now = SPLIT_NAMES[self._split[row]], SPLIT_NAMES[split]
+            raise DataError(f"image {image!r} is in {now} here and in {before} above; choose one")
+        return row
+
+    def _text(self, record: Record, column: str) -> str:
+        return record.fields[self._at[column]] if column in self._at else ""
+
+    def _number(self, record: Record, column: str, default: float) -> float:
+        text = self._text(record, column)
+        try:
+            return float(text) if text else default
+        except ValueError:
+            raise DataError(f"{column} {text!r} is not a number") from None
+
+    def _same(self, text: str) -> str:
+        """One copy of a text that millions of lines share."""
+        return self._words.setdefault(text, text)
