@@ -10,11 +10,12 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from spml_annotate.errors import SettingError
 
 F = TypeVar("F", bound=Callable[..., Any])
+G = TypeVar("G", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,13 @@ class Registry(Generic[F]):
         self._entries: dict[str, Entry[F]] = {}
         self._load = load
 
-    def register(self, name: str, **facts: Any) -> Callable[[F], F]:  # noqa: ANN401  (facts are free by design)
+    def register(self, name: str, **facts: Any) -> Callable[[G], G]:  # noqa: ANN401  (facts are free by design)
         """Decorator: files the function under ``name`` and returns it untouched."""
 
-        def file(function: F) -> F:
+        def file(function: G) -> G:  # of its own type, so that the caller keeps the signature it wrote
             if name in self._entries:
                 raise ValueError(f"{self.kind} {name!r} is registered twice")
-            self._entries[name] = self._read(name, function, facts)
+            self._entries[name] = self._read(name, cast(F, function), facts)
             return function
 
         return file
