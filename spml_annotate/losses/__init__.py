@@ -1,1 +1,84 @@
-"""."""
+"""Losses: one function per published method, one module per family of ideas.
+
+A loss is called ``loss(logits, labels, <inputs>, *, <settings>)`` and returns the UNREDUCED matrix [*H, B, L], whose
+mean over the last two axes is the method's loss; leading axes are independent runs. ``labels`` are our codes, int8
+[B, L] or [*H, B, L]. A float setting may be a tensor [H, 1, 1]. To add one, write a function in the module of its
+family and register it; a new family is one more name in `_FAMILIES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, TypeVar
+
+from spml_annotate.labels import LabelKind
+from spml_annotate.registry import Registry
+
+INPUTS = frozenset(
+    {
+        "logits",
+        "labels",
+        "estimate",
+        "expected",
+        "picked",
+        "thresholds",
+        "priors",
+        "progress",
+        "background",
+        "strong",
+        "masked",
+        "features",
+        "strong_features",
+        "latent",
+        "tokens",
+        "maps",
+        "text",
+        "teacher",
+    }
+)
+
+_FAMILIES = ("assume", "priors", "estimate", "entropy", "reject")
+
+Loss = Callable[..., Any]
+G = TypeVar("G", bound=Callable[..., Any])
+
+# What a registration may say of a loss; `paper` and `family` it must say.
+_FACTS: dict[str, Any] = {
+    "paper": None,  # arXiv id, DOI or venue
+    "family": None,
+    "title": "",
+    "authors": "",
+    "venue": "",
+    "year": 0,
+    "repository": "",  # the released code that ours was compared with
+    "state": None,  # name in STATES of what fills its estimate inputs
+    "oracle": False,  # needs what no annotator gives: every true negative
+    "needs_negatives": False,  # needs known negatives, which single positives lack
+    "pulls_known": "",  # why a known cell may be pushed against its value
+    "label_kinds": tuple(LabelKind),  # kinds of labels that it can learn from
+    "published_defaults": {},  # settings in the paper or code, by data set
+    "differs": "",  # how ours differs from the released code
+    "certainty": "",  # A: authors' code read and reproduced, B: read, C: from the text only
+}
+
+
+class LossRegistry(Registry[Loss]):
+    """The registry of losses; a registration is completed by `_FACTS`, and a misspelt fact fails at import."""
+
+    def register(self, name: str, **facts: Any) -> Callable[[G], G]:  # noqa: ANN401  (facts are of any type)
+        """Decorator: files the loss under ``name`` and returns it untouched."""
+        for fact in facts:
+            if fact not in _FACTS:
+                raise TypeError(f"loss {name!r}: {fact!r} is not a fact about a loss")
+        if not facts.get("paper") or not facts.get("family"):
+            raise TypeError(f"loss {name!r}: the registration must name its paper and family")
+        return super().register(name, **{**_FACTS, **facts})
+
+
+def _load() -> None:
+    for family in _FAMILIES:
+        import_module(f"{__name__}.{family}")
+
+
+LOSSES = LossRegistry("loss", inputs=INPUTS, load=_load)

@@ -1,1 +1,25 @@
-"""."""
+"""What a training method remembers between epochs about every image and class: beliefs, never facts.
+
+A state is built for H heads that train together on n images: ``STATES[name].function(labels, seeds=..., **settings)``
+with labels int8 [H, n, L] and one seed per head. A loss names its state when it is registered (``state="ema"``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from spml_annotate.registry import Registry
+from spml_annotate.states.protocol import LabelState
+
+__all__ = ["STATES", "LabelState"]
+
+_MODULES = ("ema", "learned")
+
+
+def _load() -> None:
+    for module in _MODULES:
+        import_module(f"{__name__}.{module}")
+
+
+STATES: Registry[Callable[..., LabelState]] = Registry("state", inputs=frozenset({"labels", "seeds"}), load=_load)

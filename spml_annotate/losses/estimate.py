@@ -1,0 +1,107 @@
+"""Losses that learn from an estimate of every image's labels, kept between epochs by a state."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from spml_annotate.labels import UNKNOWN
+from spml_annotate.losses import LOSSES
+from spml_annotate.losses.cells import (
+    Setting,
+    cross_entropy,
+    expected_count_penalty,
+    is_negative,
+    is_positive,
+)
+
+
+@LOSSES.register(
+    "role",
+    paper="arXiv:2106.09708",
+    title="Multi-Label Learning from Single Positive Labels",
+    authors="Cole, Mac Aodha, Lorieul, Perona, Morris, Jojic",
+    venue="CVPR 2021",
+    year=2021,
+    repository="elijahcole/single-positive-multi-label",
+    family="estimate",
+    state="learned",
+    certainty="A",
+    pulls_known="model and estimate pull each other on every cell; a regulariser moves the number of positives",
+    published_defaults={
+        "voc": {"expected_positives": 1.5},
+        "coco": {"expected_positives": 2.9},
+        "nus": {"expected_positives": 1.9},
+        "cub": {"expected_positives": 31.4},
+    },
+    differs="exact logarithms where the code adds 1e-5 inside them; known negatives, which the code refuses, get "
+    "-log(1-p) and -log(1-q); all terms are divided by L as in the code (the paper's equation does not)",
+)
+def role(logits: Tensor, labels: Tensor, estimate: Tensor, *, expected_positives: Setting = 1.5) -> Tensor:
+    """Regularised online label estimation: model p and estimate q each fit the known cells, R_k, and each other.
+
+    Half the sum over (p against a fixed q) and (q against a fixed p) of: cross-entropy on known cells, cross-entropy
+    against the other one, R_k. Gradients flow into both. [*H, B, L].
+
+    Inputs:
+        estimate: q, probabilities [*H, B, L] with gradient.
+
+    Settings:
+        expected_positives: k, mean number of positives per image.
+    """
+    probability = logits.sigmoid()
+    # Exactly 0 or 1 would be infinitely wrong. The bounds touch only what a sigmoid rounds to them, where no gradient
+    # is left; the factor keeps the reciprocal of the lower one representable.
+    limits = torch.finfo(estimate.dtype)
+    bounded = estimate.clamp(8.0 * limits.tiny, 1.0 - limits.eps)
+    positive, negative = is_positive(labels, logits), is_negative(labels, logits)
+    known = positive + negative
+    model = cross_entropy(logits, (estimate.detach() + positive) / (1.0 + known)) * (1.0 + known)
+    target = probability.detach()
+    estimator = -(target + positive) * torch.log(bounded) - (1.0 - target + negative) * torch.log1p(-bounded)
+    penalties = expected_count_penalty(probability, expected_positives) + expected_count_penalty(
+        estimate, expected_positives
+    )
+    return 0.5 * (model + estimator + penalties)
+
+
+@LOSSES.register(
+    "en",
+    paper="arXiv:2203.06127",
+    title="Spatial Consistency Loss for Training Multi-Label Classifiers from Single-Label Annotations",
+    authors="Verelst, Rubenstein, Eichner, Tuytelaars, Berman",
+    venue="WACV 2023",
+    year=2023,
+    family="estimate",
+    state="ema",
+    certainty="C",
+    pulls_known="with consistency_weight > 0 the consistency term pulls every cell towards its earlier scores",
+    published_defaults={
+        "all": {"consistency_weight": "0.1 or 1 (0 without the consistency loss)"},
+        "voc": {"expected_positives": 1.5},
+        "coco": {"expected_positives": 2.9},
+        "nus": {"expected_positives": 1.9},
+        "cub": {"expected_positives": 31.5},
+    },
+    differs="no code was released; left open by the paper and chosen here: all terms are means over the cells (the "
+    "consistency term too), a known positive is never counted as a negative even when it is no longer expected",
+)
+def en(
+    logits: Tensor, labels: Tensor, expected: Tensor, estimate: Tensor, *, consistency_weight: Setting = 0.0
+) -> Tensor:
+    """Expected negative: assume negative, but unknown cells that are expected positives weigh nothing.
+
+    With ``consistency_weight`` the distance |p - s| to the earlier scores is added on every cell. [*H, B, L].
+
+    Inputs:
+        expected: 1 for expected positives, 0 for expected negatives, [*H, B, L].
+        estimate: s, the moving average of earlier predictions, probabilities [*H, B, L].
+
+    Settings:
+        consistency_weight: gamma of the mean form (the paper's sum form over L classes is gamma times L).
+    """
+    ignored = (labels == UNKNOWN) & (expected != 0)
+    loss = cross_entropy(logits, is_positive(labels, logits)).masked_fill(ignored, 0.0)
+    if isinstance(consistency_weight, Tensor) or consistency_weight != 0.0:
+        loss = loss + consistency_weight * (logits.sigmoid() - estimate).abs()
+    return loss

@@ -1,0 +1,75 @@
+"""The p_i largest scores of every class, found without ever sorting a table or holding more than a block of it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from spml_annotate.labels import NEGATIVE
+from spml_annotate.states.tables import row_blocks
+
+_PATTERN = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by the size of the number in bytes
+_DIGIT = 256
+
+
+def choose_largest(scores: Tensor, labels: Tensor, quota: Tensor, chosen: Tensor) -> None:
+    """Set ``chosen`` to True at the largest scores of every class, as many as the quota says, False elsewhere.
+
+    The bit patterns of numbers >= 0 are ordered like the numbers. Histograms of one byte of the pattern after another,
+    of those cells that agree with the threshold so far, give the pattern of the quota-th largest score exactly (two
+    passes for float16); one more pass marks what lies above it, and of what is equal to it the first rows.
+
+    Args:
+        scores: [H, n, L], numbers >= 0 of 2, 4 or 8 bytes.
+        labels: int8 [H, n, L]; known negatives are never chosen.
+        quota: int64 [H, L]; more than can be chosen means all.
+        chosen: bool [H, n, L], overwritten.
+    """
+    size = scores.element_size()
+    patterns = scores.view(_PATTERN[size])
+    blocks = row_blocks(tuple(scores.shape))
+    device = scores.device  # the scores may be mapped from a file while labels and quota are on another device
+    left = quota.to(device)
+    threshold = torch.zeros_like(left)
+    for shift in range(8 * size - 8, -1, -8):
+        counts = torch.zeros((*left.shape, _DIGIT), dtype=torch.int64, device=device)
+        for block in blocks:
+            counted = _open(labels, block, device)
+            if shift < 8 * size - 8:
+                counted &= (patterns[:, block] >> (shift + 8)) == threshold[:, None].to(patterns.dtype)
+            counts += _histogram(patterns[:, block] >> shift, counted)
+        at_least = counts.flip(-1).cumsum(-1).flip(-1)
+        if shift == 8 * size - 8:
+            left = torch.minimum(left, at_least[..., 0])
+        digit = (at_least >= left[..., None]).sum(-1, keepdim=True) - 1
+        left = left - (at_least - counts).gather(-1, digit)[..., 0]
+        threshold = threshold * _DIGIT + digit[..., 0]
+    none = left == 0  # with one to choose at least, one is left at the threshold
+    threshold = threshold.masked_fill(none, torch.iinfo(patterns.dtype).max).to(patterns.dtype)
+    _mark(patterns, labels, threshold, left, chosen, blocks)
+
+
+def _open(labels: Tensor, block: slice, device: torch.device) -> Tensor:
+    """Cells of a block that may be chosen."""
+    return (labels[:, block] != NEGATIVE).to(device)
+
+
+def _histogram(patterns: Tensor, counted: Tensor) -> Tensor:
+    """How often every last byte occurs among the counted cells of each class: int64 [H, L, 256]."""
+    heads, _, classes = patterns.shape
+    bins = heads * classes * _DIGIT
+    first = torch.arange(0, bins, _DIGIT, device=patterns.device).view(heads, 1, classes)
+    cells = ((patterns & (_DIGIT - 1)) + first)[counted]
+    return torch.bincount(cells, minlength=bins).view(heads, classes, _DIGIT)
+
+
+def _mark(
+    patterns: Tensor, labels: Tensor, threshold: Tensor, ties: Tensor, chosen: Tensor, blocks: list[slice]
+) -> None:
+    """Mark what is above the threshold, and the first ``ties`` rows that are equal to it."""
+    for block in blocks:
+        part, candidates = patterns[:, block], _open(labels, block, patterns.device)
+        equal = candidates & (part == threshold[:, None])
+        order = equal.cumsum(dim=1)
+        chosen[:, block] = (candidates & (part > threshold[:, None])) | (equal & (order <= ties[:, None]))
+        ties = ties - torch.minimum(ties, order[:, -1])
