@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spml_annotate.errors import MismatchError
 from spml_annotate.labels import UNKNOWN, Codes, LabelMatrix
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +33,7 @@ class Evidence:
     scores: NDArray[np.floating]
     priors: NDArray[np.float64]
     seed: int = 0
+    _kept: dict[object, object] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         count, classes = self.labels.shape
@@ -51,9 +56,18 @@ class Evidence:
     @cached_property
     def unknown(self) -> NDArray[np.bool_]:
         """Cells nobody has answered yet, [N, L]."""
-        return self.codes == UNKNOWN
+        return np.asarray(self.codes == UNKNOWN)
 
     @property
     def expected_positives(self) -> float:
         """Expected number of positives per image: the sum of the class priors (k in the papers)."""
         return float(self.priors.sum())
+
+    def keep(self, key: object, make: Callable[[], T]) -> T:
+        """What ``make`` returned the first time for ``key``: things built once and asked in blocks of rows.
+
+        The key must name the type and every setting that the result depends on.
+        """
+        if key not in self._kept:
+            self._kept[key] = make()
+        return cast(T, self._kept[key])
