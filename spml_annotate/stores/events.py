@@ -187,10 +187,9 @@ def _values(observation: Observation) -> _Values:
 
 def _observation(values: Sequence[Any]) -> Observation:
     row, label, answer, annotator, source, seconds, time, question, shown, event = values
-    intern = sys.intern  # a million answers share a handful of names
-    return Observation(
-        row, label, cast(Answer, intern(answer)), intern(annotator), intern(source), seconds, time, question, bool(shown), event,
-    )  # fmt: skip
+    # A million answers share a handful of names: keep one copy of each.
+    said, who, where = cast(Answer, sys.intern(answer)), sys.intern(annotator), sys.intern(source)
+    return Observation(row, label, said, who, where, seconds, time, question, bool(shown), event)
 
 
 def _check_columns(columns: list[NDArray[np.int64]]) -> None:
