@@ -1,1 +1,30 @@
-"""."""
+"""The command line: thin commands; whatever is heavy is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+import click
+
+from spml_annotate import __version__
+from spml_annotate.cli.catalogue import losses, strategies
+from spml_annotate.cli.errors import ErrorHandlingGroup
+from spml_annotate.cli.options import verbosity
+from spml_annotate.cli.simulate import simulate
+
+
+@click.group(
+    cls=ErrorHandlingGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="spml-annotate")
+@verbosity
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """Label images with one positive each, and make the most of it.
+
+    Start with `spml-annotate simulate` (built-in data: what does each hour of labelling buy?), or with
+    `spml-annotate init DIR` for a project of your own.
+    """
+
+
+for _command in (simulate, losses, strategies):
+    main.add_command(_command)

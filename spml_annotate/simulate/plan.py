@@ -98,10 +98,17 @@ class Plan:
         return {
             "version": __version__,
             "dataset": dataset.name,
-            "images": {"train": _count(dataset, TRAIN), "validation": _count(dataset, VALIDATION), "test": _count(dataset, TEST)},
+            "images": {
+                "train": _count(dataset, TRAIN),
+                "validation": _count(dataset, VALIDATION),
+                "test": _count(dataset, TEST),
+            },
             "classes": len(dataset.taxonomy),
             "data": hashlib.sha256(
-                features.tobytes() + dataset.truth.tobytes() + dataset.split.tobytes() + dataset.taxonomy.fingerprint().encode()
+                features.tobytes()
+                + dataset.truth.tobytes()
+                + dataset.split.tobytes()
+                + dataset.taxonomy.fingerprint().encode()
             ).hexdigest()[:16],
             "losses": list(self.losses),
             "strategies": list(self.all_strategies()),

@@ -136,7 +136,9 @@ def text_table(summary: Mapping[str, Any]) -> str:
     lines = table(summary)
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     text = [
-        "  ".join(cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
+        "  ".join(
+            cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        )
         for line in lines
     ]
     return "\n".join([text[0].rstrip(), "  ".join("-" * w for w in widths), *(t.rstrip() for t in text[1:])])

@@ -52,9 +52,7 @@ class SweepState:
             state._clear()
         return state
 
-    def restore(
-        self, lanes: list[Lane], rows: list[dict[str, Any]], class_precision: list[NDArray[np.float64]]
-    ) -> int:
+    def restore(self, lanes: list[Lane], rows: list[dict[str, Any]], class_precision: list[NDArray[np.float64]]) -> int:
         """Fill lanes and results from the last finished round; returns the number of rounds finished."""
         kept = sorted(self.folder.glob("round-*.npz"))
         if not kept:
@@ -62,7 +60,9 @@ class SweepState:
         with np.load(kept[-1], allow_pickle=False) as archive:
             facts = json.loads(str(archive["facts"]))
             if facts["plan"] != fingerprint(self.description):
-                raise MismatchError(f"{kept[-1]} belongs to another simulation; remove {self.folder} or use --overwrite")
+                raise MismatchError(
+                    f"{kept[-1]} belongs to another simulation; remove {self.folder} or use --overwrite"
+                )
             for lane, codes, scores, seconds, questions in zip(
                 lanes, archive["codes"], archive["scores"], archive["seconds"], facts["questions"], strict=True
             ):

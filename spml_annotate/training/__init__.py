@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _PUBLIC = {"HeadRun": "heads", "HeadsResult": "heads", "LinearHead": "heads", "fit_heads": "frozen"}
 
-__all__ = sorted(_PUBLIC)  # noqa: PLE0605  (one table, no second list)
+__all__ = sorted(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (the type of a public name is whatever it is; see TYPE_CHECKING)

@@ -14,7 +14,7 @@ from spml_annotate.labels import POSITIVE, UNKNOWN, LabelMatrix
 from spml_annotate.progress import progress
 from spml_annotate.training.groups import HeadGroup, make_groups
 from spml_annotate.training.heads import Features, HeadRun, HeadsResult, LinearHead, Scaling
-from spml_annotate.training.inputs import Method, resolve, usable_labels
+from spml_annotate.training.inputs import DEFAULT_EXPECTED_POSITIVES, Method, resolve, usable_labels
 from spml_annotate.training.metrics import average_precision
 
 Labels = LabelMatrix | NDArray[np.int8]
@@ -64,7 +64,8 @@ def fit_heads(
     scaling = Scaling.of(features)
     if not (np.isfinite(scaling.mean).all() and np.isfinite(scaling.scale).all()):
         raise DataError("features: some values are not finite; embed the images again")
-    fit = _Fit(features, scaling, _judge(validation, scaling), epochs, batch_size, seed, choose_device(device), what)
+    k = expected_positives or DEFAULT_EXPECTED_POSITIVES
+    fit = _Fit(features, scaling, _judge(validation, scaling), k, epochs, batch_size, seed, choose_device(device), what)
     for rows, members in _by_rows(codes):
         fit.part(rows, members, runs, methods, codes)
     return fit.result(len(runs), tables[0].shape)
@@ -125,6 +126,7 @@ class _Fit:
         features: Features,
         scaling: Scaling,
         judge: _Judge | None,
+        expected_positives: float,
         epochs: int,
         batch_size: int,
         seed: int,
@@ -132,6 +134,7 @@ class _Fit:
         what: str,
     ) -> None:
         self.features, self.scaling, self.judge = features, scaling, judge
+        self.expected_positives = expected_positives
         self.epochs, self.batch_size, self.seed, self.device, self.what = epochs, batch_size, seed, device, what
         self.heads: dict[int, LinearHead] = {}
         self.chosen: dict[int, int] = {}
@@ -148,8 +151,12 @@ class _Fit:
     ) -> None:
         """Train the runs that share these images."""
         scaled = torch.from_numpy(self.scaling.apply(self.features[rows])).to(self.device)
-        groups = make_groups(members, runs, methods, [c[rows] for c in codes], scaled.shape[1], self.device)
-        optimizer = torch.optim.AdamW([g for group in groups for g in group.optimizer_groups()], lr=1e-3)
+        tables = [c[rows] for c in codes]
+        dimension, k = scaled.shape[1], self.expected_positives
+        groups = make_groups(members, runs, methods, tables, dimension, k, self.device)
+        optimizer = torch.optim.AdamW(
+            [g for group in groups for g in group.optimizer_groups()], fused=_fused(self.device)
+        )
         order = torch.Generator().manual_seed(self.seed)
         for epoch in progress(range(self.epochs), total=self.epochs, what=self.what):
             for batch in torch.randperm(len(rows), generator=order).split(self.batch_size):
@@ -200,3 +207,8 @@ class _Fit:
             left_out=self.judge.left_out if self.judge else 0,
             ema=ema,
         )
+
+
+def _fused(device: torch.device) -> bool:
+    """One kernel per step where torch has one."""
+    return device.type in ("cpu", "cuda")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ class HeadGroup:
     """H heads of one loss on n images; H x L columns of one weight matrix, so that one product serves them all.
 
     Args:
-        members: indices of the runs. codes: H label tables int8 [n, L]. dimension: D.
+        members: indices of the runs. codes: H label tables int8 [n, L]. dimension: D. expected_positives: k.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class HeadGroup:
         methods: Sequence[Method],
         codes: Sequence[NDArray[np.int8]],
         dimension: int,
+        expected_positives: float,
         device: torch.device,
     ) -> None:
         self.members = members
@@ -37,7 +39,7 @@ class HeadGroup:
         self.codes = torch.from_numpy(np.stack([codes[m] for m in members])).to(device)  # [H, n, L]
         heads, images, classes = self.codes.shape
         self.settings = _stacked([methods[m].settings for m in members], device)
-        weight, bias = _initial([runs[m].seed for m in members], dimension, classes)
+        weight, bias = _initial([runs[m].seed for m in members], dimension, classes, expected_positives)
         self.weight = torch.nn.Parameter(weight.to(device))  # [D, H*L]
         self.bias = torch.nn.Parameter(bias.to(device))  # [H*L]
         self.state: Any = None
@@ -129,6 +131,7 @@ def make_groups(
     methods: Sequence[Method],
     codes: Sequence[NDArray[np.int8]],
     dimension: int,
+    expected_positives: float,
     device: torch.device,
 ) -> list[HeadGroup]:
     """Runs that one call of one loss can serve, together: same loss and optimiser settings; float settings may vary."""
@@ -139,7 +142,7 @@ def make_groups(
         state = tuple(method.state_settings.items())
         key = (method.name, fixed, state, run.learning_rate, run.weight_decay)
         alike.setdefault(key, []).append(member)
-    return [HeadGroup(group, runs, methods, codes, dimension, device) for group in alike.values()]
+    return [HeadGroup(group, runs, methods, codes, dimension, expected_positives, device) for group in alike.values()]
 
 
 def _stacked(settings: list[dict[str, Any]], device: torch.device) -> dict[str, Any]:
@@ -152,10 +155,16 @@ def _stacked(settings: list[dict[str, Any]], device: torch.device) -> dict[str, 
     return stacked
 
 
-def _initial(seeds: list[int], dimension: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Small random weights [D, H*L] and zero biases [H*L], each head's from its own seed."""
+def _initial(
+    seeds: list[int], dimension: int, classes: int, expected_positives: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Small random weights [D, H*L], each head's from its own seed, and biases [H*L] that predict k positives.
+
+    From a bias of zero the first epochs would go into teaching every class that it is rare.
+    """
     weights = [
         torch.randn((dimension, classes), generator=torch.Generator().manual_seed(seed)) * (0.01 / dimension**0.5)
         for seed in seeds
     ]
-    return torch.cat(weights, dim=1), torch.zeros(len(seeds) * classes)
+    share = min(max(expected_positives / classes, 1e-4), 0.5)
+    return torch.cat(weights, dim=1), torch.full((len(seeds) * classes,), math.log(share / (1.0 - share)))

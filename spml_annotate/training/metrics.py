@@ -116,9 +116,7 @@ def agreement(values: NDArray[np.int8], truth: NDArray[np.int8], code: int) -> A
     proposed = (values == code) & (truth != UNKNOWN)
     right = int((proposed & (truth == code)).sum())
     count, all_such = int(proposed.sum()), int((truth == code).sum())
-    return Agreement(
-        right / count if count else float("nan"), right / all_such if all_such else float("nan"), count
-    )
+    return Agreement(right / count if count else float("nan"), right / all_such if all_such else float("nan"), count)
 
 
 def _ratio(part: NDArray[np.integer] | np.integer, whole: NDArray[np.integer] | np.integer) -> NDArray[np.float64]:

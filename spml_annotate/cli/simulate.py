@@ -1,0 +1,151 @@
+"""``spml-annotate simulate``: cost curves from one positive per image to everything known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from spml_annotate.cli.options import (
+    device_option,
+    echo_json,
+    json_option,
+    parse_assignments,
+    parse_hours,
+    seed_option,
+    set_option,
+    threads_option,
+    verbosity,
+)
+
+if TYPE_CHECKING:
+    from spml_annotate.formats.dataset import Dataset
+
+
+@click.command()
+@click.argument("dataset", default="scenes")
+@click.option("--loss", "losses", multiple=True, metavar="NAME", help="Loss to train; repeatable. [default: an, en]")
+@click.option(
+    "--strategy",
+    "strategies",
+    multiple=True,
+    metavar="NAME[:KIND]",
+    help="How further labels are chosen, and by which kind of question; repeatable. random-images is always run. "
+    "[default: random-pairs, uncertain-per-label, expected-positives, expected-positives:list]",
+)
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Repetitions of every curve.")
+@click.option(
+    "--budget",
+    metavar="HOURS[,HOURS...]",
+    help="Hours of human time that each asking round may spend: one number for all rounds, or one per round. "
+    "[default: --rounds steps, evenly in log hours, between one positive per image and everything known]",
+)
+@click.option("--rounds", type=click.IntRange(0), default=4, show_default=True, help="Asking rounds before the last.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("spml-out"), show_default=True,
+    help="Folder for curves.csv, classes.csv, summary.json, curves.png, curves.svg and report.html.",
+)  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on with an interrupted simulation; ends with the same bytes.")
+@click.option("--overwrite", is_flag=True, help="Replace another simulation in --out.")
+@click.option(
+    "--count-validation", is_flag=True, help="Add the hours of the labelled validation sample to every point."
+)
+@click.option(
+    "--first-label",
+    type=click.Choice(["uniform", "frequency", "size", "location"]),
+    default="uniform",
+    show_default=True,
+    help="Which positive an annotator names first (size and location need boxes).",
+)
+@click.option("--expected-positives", type=float, help="Positives per image (k). [default: from the validation sample]")
+@click.option("--costs", type=click.Path(dir_okay=False, path_type=Path), help="TOML file with seconds per action.")
+@click.option("--epochs", type=click.IntRange(1), default=25, show_default=True, help="Training epochs per round.")
+@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images per step.")
+@click.option("--learning-rate", type=float, default=2e-3, show_default=True, help="AdamW's learning rate.")
+@click.option("--weight-decay", type=float, default=1e-2, show_default=True, help="AdamW's weight decay.")
+@click.option("--root", type=click.Path(path_type=Path), help="Folder of the images of DATASET, where it needs one.")
+@click.option("--backbone", default="builtin", show_default=True, help="Embeds pictures that come without features.")
+@click.option(
+    "--weights", default="default", show_default=True, help="Weights of the backbone: default, none or a file."
+)
+@set_option
+@seed_option
+@device_option
+@threads_option
+@json_option
+@verbosity
+def simulate(
+    dataset: str,
+    losses: tuple[str, ...],
+    strategies: tuple[str, ...],
+    seeds: int,
+    budget: str | None,
+    rounds: int,
+    out: Path,
+    resume: bool,
+    overwrite: bool,
+    count_validation: bool,
+    first_label: str,
+    expected_positives: float | None,
+    costs: Path | None,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    weight_decay: float,
+    root: Path | None,
+    backbone: str,
+    weights: str,
+    assignments: tuple[str, ...],
+    seed: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Simulate labelling a data set whose labels are all known, and draw what each hour buys.
+
+    DATASET is a built-in name (scenes) or a features file (.npz), a CSV or a folder. Round 0 names one positive on
+    every training image; further rounds ask what each strategy chooses; the last round asks for all the rest.
+    """
+    from spml_annotate.acquire import Prices, load_prices
+    from spml_annotate.datasets import load_dataset
+    from spml_annotate.simulate.plan import DEFAULT_LOSSES, DEFAULT_STRATEGIES, Plan
+    from spml_annotate.simulate.report import text_table
+    from spml_annotate.simulate.runs import simulate as run
+
+    hours = parse_hours(budget)
+    plan = Plan(
+        losses=losses or DEFAULT_LOSSES,
+        strategies=strategies or DEFAULT_STRATEGIES,
+        seeds=seeds,
+        rounds=rounds,
+        hours=hours * rounds if len(hours) == 1 else hours,
+        settings=parse_assignments(assignments),
+        first_label=first_label,
+        expected_positives=expected_positives,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        seed=seed,
+        count_validation=count_validation,
+        prices=load_prices(costs) if costs else Prices(),
+    )
+    data = _embedded(load_dataset(dataset, root=root), backbone, weights, device)
+    summary = run(data, plan, out, resume=resume, overwrite=overwrite, device=device)
+    if as_json:
+        echo_json(summary)
+        return
+    click.echo(text_table(summary))
+    facts = summary["validation"]
+    if facts["images"]:
+        counted = "counted in the hours" if facts["counted"] else "not counted in the hours; --count-validation adds it"
+        click.echo(f"\nvalidation sample: {facts['images']} full checks, {facts['hours']:.2f} h ({counted})")
+    click.echo(f"curves.csv, classes.csv, summary.json, curves.png, curves.svg, report.html are in {out}")
+
+
+def _embedded(data: Dataset, backbone: str, weights: str, device: str) -> Dataset:
+    if data.features is not None:
+        return data
+    from spml_annotate.embed import embed_in_memory
+
+    return data.with_features(embed_in_memory(data, backbone=backbone, weights=weights, device=device))
