@@ -74,7 +74,7 @@ def draw_scene(
         patch += ink[..., None] * (shade.astype(np.float32) - patch)
         labels.append(int(label))
         boxes.append(box)
-    canvas += random.normal(0.0, noise, canvas.shape).astype(np.float32)
+    canvas += np.float32(noise) * random.standard_normal(canvas.shape, dtype=np.float32)
     picture = np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
     return Scene(picture, tuple(labels), np.asarray(boxes, dtype=np.float32), texture)
 
@@ -100,7 +100,7 @@ def _pattern(random: np.random.Generator, texture: str, size: int) -> NDArray[np
     across, down = np.meshgrid(np.arange(size), np.arange(size))
     along = (across * np.cos(angle) + down * np.sin(angle)) * (2 * np.pi / period) + phase[0]
     if texture == "stripes":
-        return 0.5 + 0.5 * np.sin(along)
+        return np.asarray(0.5 + 0.5 * np.sin(along))
     sideways = (down * np.cos(angle) - across * np.sin(angle)) * (2 * np.pi / period) + phase[1]
     return np.asarray((np.sin(along) * np.sin(sideways) > 0).astype(np.float64))
 
@@ -119,7 +119,9 @@ def _stamp(random: np.random.Generator, digit: Floats, size: int) -> Floats:
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32)
 
 
-def _bilinear(image: NDArray[np.floating], down: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np.float64]:
+def _bilinear(
+    image: NDArray[np.floating], down: NDArray[np.floating], across: NDArray[np.floating]
+) -> NDArray[np.float64]:
     """Values of ``image`` at fractional places, which are clipped to it."""
     down = np.clip(down, 0.0, image.shape[0] - 1.001)
     across = np.clip(across, 0.0, image.shape[1] - 1.001)

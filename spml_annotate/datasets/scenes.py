@@ -5,11 +5,10 @@ The digits are the 1797 images of 8 x 8 pixels that ship with scikit-learn (from
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,11 @@ from spml_annotate.embed.pictures import ArrayPictures
 from spml_annotate.errors import DataError, SettingError
 from spml_annotate.formats.dataset import SPLITS, Boxes, Dataset
 from spml_annotate.labels import NEGATIVE, POSITIVE, LabelMatrix
+from spml_annotate.stores.atomic import write_atomically, write_text
 from spml_annotate.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Pool = Literal["train", "validation", "test", "extractor"]
 POOLS: tuple[str, ...] = get_args(Pool)
@@ -71,9 +74,7 @@ def draw_scenes(pool: Pool, count: int, *, seed: int = 0, size: int = 96) -> Ite
         yield draw_scene(random, digits, weights, size=size)
 
 
-def load_scenes(
-    *, seed: int = 0, train: int = 1500, validation: int = 300, test: int = 800, size: int = 96
-) -> Dataset:
+def load_scenes(*, seed: int = 0, train: int = 1500, validation: int = 300, test: int = 800, size: int = 96) -> Dataset:
     """Draw the built-in data set: 80 classes ("red 3"), 1 to 6 objects per picture, complete truth and boxes.
 
     Args:
@@ -87,7 +88,7 @@ def load_scenes(
     Raises:
         SettingError: for a negative seed or count, no picture at all, or pictures too small.
     """
-    counts = {"train": train, "validation": validation, "test": test}
+    counts: dict[Pool, int] = {"train": train, "validation": validation, "test": test}
     _check(seed, counts, size)
     total = sum(counts.values())
     pictures = np.empty((total, size, size, 3), dtype=np.uint8)
@@ -96,17 +97,17 @@ def load_scenes(
     labels: list[int] = []
     corners: list[NDArray[np.float32]] = []
     row = 0
-    for pool in ("train", "validation", "test"):
-        for scene in draw_scenes(pool, counts[pool], seed=seed, size=size):  # type: ignore[arg-type]
+    for pool, count in counts.items():
+        for scene in draw_scenes(pool, count, seed=seed, size=size):
             pictures[row] = scene.picture
             truth[row, list(scene.labels)] = POSITIVE
             rows.extend([row] * len(scene.labels))
             labels.extend(scene.labels)
-            corners.append(scene.corners / size)
+            corners.append(scene.corners / np.float32(size))
             row += 1
     split = np.repeat([SPLITS[name] for name in counts], list(counts.values())).astype(np.int8)
     ids = tuple(f"{name}/{number:05d}.png" for name, count in counts.items() for number in range(count))
-    boxes = Boxes(np.asarray(rows, np.int64), np.asarray(labels, np.int64), np.concatenate(corners).astype(np.float32))
+    boxes = Boxes(np.asarray(rows, np.int64), np.asarray(labels, np.int64), np.concatenate(corners))
     return Dataset(
         name="scenes",
         taxonomy=Taxonomy(class_names()),
@@ -119,7 +120,7 @@ def load_scenes(
     )
 
 
-def _check(seed: int, counts: dict[str, int], size: int) -> None:
+def _check(seed: int, counts: Mapping[Pool, int], size: int) -> None:
     if seed < 0:
         raise SettingError(f"scenes: seed {seed} must not be negative")
     if size < 48:
@@ -145,16 +146,12 @@ def write_scenes(folder: str | Path, dataset: Dataset) -> Path:
     """
     if dataset.pictures is None:
         raise DataError(f"{dataset.name}: there are no pictures to write, only features")
-    from spml_annotate.stores.atomic import write_text
-
     base = Path(folder)
     root = base / "pictures"
     for row, image_id in enumerate(dataset.image_ids):
         path = root / image_id
         path.parent.mkdir(parents=True, exist_ok=True)
-        buffer = io.BytesIO()
-        dataset.pictures.read(row).save(buffer, "PNG")
-        path.write_bytes(buffer.getvalue())
+        write_atomically(path, partial(_save_png, dataset.pictures.read(row)))
     names = {code: name for name, code in SPLITS.items()}
     lines = ["image,label,value,split"]
     for row, label, value in zip(*dataset.labels.cells(), strict=True):
@@ -163,3 +160,7 @@ def write_scenes(folder: str | Path, dataset: Dataset) -> Path:
     write_text(base / "labels.csv", "\n".join(lines) + "\n")
     write_text(base / "classes.txt", "\n".join(dataset.taxonomy.names) + "\n")
     return root
+
+
+def _save_png(picture: Image, file: BinaryIO) -> None:
+    picture.save(file, "PNG")
