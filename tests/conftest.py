@@ -1,0 +1,28 @@
+"""What every test may use: the option ``--golden``, hypothesis profiles, shared fixtures."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("dev", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--golden",
+        metavar="FILE",
+        type=Path,
+        default=None,
+        help="reference values to compare the losses with (default: the file beside the checkout, else the compact "
+        "copy in tests/golden)",
+    )
+
+
+@pytest.fixture
+def checkout() -> Path:
+    """Top folder of the checkout."""
+    return Path(__file__).resolve().parent.parent
