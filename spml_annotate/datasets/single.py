@@ -102,7 +102,7 @@ def _weights(truth: Codes, bias: Bias, boxes: Boxes | None) -> Callable[[NDArray
 
 def _areas(corners: _Floats) -> _Floats:
     """Box areas; the row's total, by which the share would divide, is the same for all its classes."""
-    return np.maximum(corners[:, 2] - corners[:, 0], 0.0) * np.maximum(corners[:, 3] - corners[:, 1], 0.0)
+    return np.asarray(np.maximum(corners[:, 2:] - corners[:, :2], 0.0).prod(axis=1))
 
 
 def _nearness(corners: _Floats) -> _Floats:
@@ -114,7 +114,7 @@ def _chance(seed: int, rows: NDArray[np.int64]) -> _Floats:
     """A number in [0, 1) for each (seed, row): splitmix64 (Steele, Lea & Flood 2014) as a hash, 53 bits of it."""
     start = _mix(np.array([seed % 2**64], dtype=np.uint64))
     bits = _mix(start + rows.astype(np.uint64)) >> np.uint64(11)
-    return np.asarray(np.ldexp(bits.astype(np.float64), -53))
+    return np.asarray(bits.astype(np.float64) * 2.0**-53, dtype=np.float64)
 
 
 def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:

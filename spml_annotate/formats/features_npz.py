@@ -6,8 +6,10 @@ Arrays: ``features`` [N, D]; ``labels`` integers [N, L], 1 positive, 0 negative,
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,7 +25,12 @@ from spml_annotate.stores.atomic import write_atomically
 from spml_annotate.taxonomy import Taxonomy
 
 _BLOCK = 8192
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, OSError)
+_ARRAYS = ("features", "labels", "label_names", "split", "image_ids")
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, KeyError, RuntimeError, OverflowError),
+    *(MemoryError, SyntaxError, TypeError),
+)
+"""What numpy and zipfile raise for an archive whose bytes were changed (found by changing each of them)."""
 
 
 def save_features(path: str | Path, dataset: Dataset) -> None:
@@ -109,32 +116,36 @@ def codes_from_npz(path: Path, labels: NDArray[Any]) -> Codes:
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        if not zipfile.is_zipfile(path):
-            with path.open("rb"):
-                raise DataError(f"{path}: this is not an .npz file; write it with numpy.savez")
-        with np.load(path, allow_pickle=False) as archive:
-            wanted = [key for key in ("features", "labels", "label_names", "split", "image_ids") if key in archive]
-            for key in ("features", "labels"):
-                if key not in wanted:
-                    found = ", ".join(archive.files) or "nothing"
-                    raise DataError(f"{path}: there is no array {key!r}, only {found}; save it under this name")
-            return {key: _array(path, archive, key) for key in wanted}
+        with path.open("rb") as file:
+            return _arrays(path, file)
     except OSError as error:
         raise unreadable(path, error) from None
-    except zipfile.BadZipFile:
-        raise DataError(f"{path}: the file is damaged; copy or write it again") from None
 
 
-def _array(path: Path, archive: Any, key: str) -> NDArray[Any]:  # noqa: ANN401  (numpy's archive type differs by version)
+def _arrays(path: Path, file: BinaryIO) -> dict[str, NDArray[Any]]:
+    try:
+        archive = np.load(file, allow_pickle=False)
+    except _DAMAGED:
+        raise DataError(f"{path}: this is not an .npz file, or it is damaged; write it with numpy.savez") from None
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise DataError(f"{path}: this is one array, not an .npz file of several; write it with numpy.savez")
+    with archive:
+        for key in ("features", "labels"):
+            if key not in archive:
+                found = ", ".join(archive.files) or "nothing"
+                raise DataError(f"{path}: there is no array {key!r}, only {found}; save it under this name")
+        return {key: _array(path, archive, key) for key in _ARRAYS if key in archive}
+
+
+def _array(path: Path, archive: Mapping[str, NDArray[Any]], key: str) -> NDArray[Any]:
     try:
         return np.asarray(archive[key])
-    except ValueError as error:
+    except _DAMAGED as error:
         if "allow_pickle" in str(error):
             message = f"{path}: {key} holds Python objects; save it as plain numbers or with dtype=str"
             raise DataError(message) from None
-        raise DataError(f"{path}: {key} is damaged ({error}); write the file again") from None
-    except _DAMAGED as error:
-        raise DataError(f"{path}: {key} is damaged ({error}); copy or write the file again") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path}: {key} is damaged ({reason}); copy or write the file again") from None
 
 
 def _features(path: Path, features: NDArray[Any]) -> NDArray[np.float32]:

@@ -67,6 +67,15 @@ def list_images(root: str | Path) -> list[str]:
         DataError: if the folder is missing, not a folder, or holds no image.
     """
     root = Path(root)
+    found = _walk(root)
+    if not found:
+        raise DataError(f"{root}: there is no image in this folder; images end in .jpg, .png, .webp and the like")
+    for name in found:
+        check_text(name, f"{root}: file name")
+    return sorted(found)
+
+
+def _walk(root: Path) -> list[str]:
     if not root.is_dir():
         what = "this is not a folder" if root.exists() else "there is no such folder"
         raise DataError(f"{root}: {what}; check the path")
@@ -76,11 +85,7 @@ def list_images(root: str | Path) -> list[str]:
         here = Path(folder)
         subfolders[:] = [name for name in sorted(subfolders) if not name.startswith(".") and _first(here / name, seen)]
         found.extend((here / name).relative_to(root).as_posix() for name in files if _is_image(name))
-    if not found:
-        raise DataError(f"{root}: there is no image in this folder; images end in .jpg, .png, .webp and the like")
-    for name in found:
-        check_text(name, f"{root}: file name")
-    return sorted(found)
+    return found
 
 
 def image_paths(root: str | Path, ids: Sequence[str]) -> list[Path]:
@@ -94,7 +99,7 @@ def image_paths(root: str | Path, ids: Sequence[str]) -> list[Path]:
     for name in ids:
         path = root / name
         if name.startswith("/") or ".." in name.split("/") or not path.is_file():
-            raise DataError(f"image {name!r} is not in the folder {root}{_similar(name, list_images(root))}")
+            raise DataError(f"image {name!r} is not in the folder {root}{_similar(name, sorted(_walk(root)))}")
         paths.append(path)
     return paths
 

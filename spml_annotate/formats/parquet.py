@@ -8,6 +8,7 @@ for people and other programs; it is written last and is not read back.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 LABELS, MANIFEST = "labels.parquet", "manifest.json"
-_KEY = b"spml_annotate"
+_KEY, _HASH = b"spml_annotate", b"spml_annotate.sha256"
 _BLOCK = 1_000_000
 _COLUMNS = ("row", "image", "split", "label", "value", "source", "score", "annotator", "time", "shown")
 
@@ -47,10 +48,11 @@ def save_parquet(folder: str | Path, table: LabelTable) -> None:
     except OSError as error:
         raise DataError(f"{folder}: cannot make this folder ({error.strerror}); choose another") from None
     text = to_json(manifest(table))
-    schema = _schema().with_metadata({_KEY: text.encode()})
+    schema = _schema().with_metadata({_KEY: text.encode(), _HASH: _digest(text.encode())})
 
     def write(file: BinaryIO) -> None:
-        with pq.ParquetWriter(file, schema, compression="zstd") as writer:  # type: ignore[no-untyped-call]
+        options = {"compression": "zstd", "write_page_checksum": True}
+        with pq.ParquetWriter(file, schema, **options) as writer:  # type: ignore[no-untyped-call]
             for block in _blocks(table, schema):
                 writer.write_table(block)
 
@@ -68,20 +70,30 @@ def load_parquet(folder: str | Path) -> LabelTable:
     Raises:
         DataError: for a missing, damaged or foreign file. MismatchError: for one changed by another program.
     """
-    import pyarrow
-    import pyarrow.parquet as pq
-
     path = Path(folder)
     path = path / LABELS if path.is_dir() else path
     try:
         with path.open("rb") as file:
-            content = pq.read_table(file)  # type: ignore[no-untyped-call]
+            return _table(_read(path, file), path)
     except OSError as error:
         raise unreadable(path, error) from None
-    except pyarrow.ArrowException as error:
+
+
+def _read(path: Path, file: BinaryIO) -> pyarrow.Table:
+    import pyarrow
+    import pyarrow.parquet as pq
+
+    try:
+        content = pq.read_table(file, page_checksum_verification=True)  # type: ignore[no-untyped-call]
+        content.validate(full=True)
+        for name in ("image", "split", "label", "source", "annotator"):
+            if name in content.column_names:
+                place = content.column_names.index(name)
+                content = content.set_column(place, name, content[name].cast(pyarrow.string()))
+    except (pyarrow.ArrowException, OSError, ValueError) as error:  # pyarrow calls damage an OSError
         reason = str(error).splitlines()[0]
         raise DataError(f"{path}: this is not a Parquet file, or it is damaged ({reason}); export again") from None
-    return _table(content, path)
+    return content
 
 
 def _schema() -> pyarrow.Schema:
@@ -131,12 +143,7 @@ def _named(codes: NDArray[np.integer], names: tuple[str, ...] | list[str]) -> An
 
 
 def _table(content: pyarrow.Table, path: Path) -> LabelTable:
-    text = (content.schema.metadata or {}).get(_KEY)
-    missing = [name for name in _COLUMNS if name not in content.column_names]
-    if text is None or missing:
-        what = f"it lacks {', '.join(missing)}" if missing else "it has no manifest"
-        raise DataError(f"{path}: this is not an export of spml-annotate ({what}); export again, or import it as CSV")
-    about = from_json(text.decode(), str(path))
+    about = _manifest(content, path)
     taxonomy = taxonomy_of(about, str(path))
     image_ids, split = _images(content, path)
     if fingerprint(image_ids) != about["fingerprints"]["images"]:
@@ -158,6 +165,21 @@ def _table(content: pyarrow.Table, path: Path) -> LabelTable:
         shown=_numbers(labelled, "shown", np.bool_),
         metadata=metadata_of(about),
     )
+
+
+def _manifest(content: pyarrow.Table, path: Path) -> dict[str, Any]:
+    about = content.schema.metadata or {}
+    missing = [name for name in _COLUMNS if name not in content.column_names]
+    if _KEY not in about or missing:
+        what = f"it lacks {', '.join(missing)}" if missing else "it has no manifest"
+        raise DataError(f"{path}: this is not an export of spml-annotate ({what}); export again, or import it as CSV")
+    if _digest(about[_KEY]) != about.get(_HASH):  # Parquet has checksums for its pages, not for this part
+        raise DataError(f"{path}: the manifest in the file is damaged; export again")
+    return from_json(about[_KEY].decode(), str(path))
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 def _images(content: pyarrow.Table, path: Path) -> tuple[tuple[str, ...], NDArray[np.int8]]:
@@ -185,5 +207,5 @@ def _texts(content: pyarrow.Table, name: str) -> NDArray[np.object_]:
 
 
 def _dictionary(content: pyarrow.Table, name: str) -> tuple[list[str], NDArray[np.int64]]:
-    column = content[name].unify_dictionaries().combine_chunks()
+    column = content[name].dictionary_encode().unify_dictionaries().combine_chunks()
     return column.dictionary.to_pylist(), np.asarray(column.indices, dtype=np.int64)
