@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from spml_annotate.errors import MismatchError, SettingError
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, Codes
 
+# On single positives of 1942 VOC and 256 COCO images (three ways of training) a `combined` belief of at
+# least 0.5 was right in 53-100 % and one of at most 0.02 in 99.3-99.8 % of the cells, depending on data and loss.
 DEFAULT_POSITIVE = 0.5
-DEFAULT_NEGATIVE = 0.01
+DEFAULT_NEGATIVE = 0.02
 POSITIVE_PRECISION = 0.9
 NEGATIVE_PRECISION = 0.98
 
@@ -88,6 +90,7 @@ def calibrate_thresholds(
     negative_precision: float = NEGATIVE_PRECISION,
     least_positives: int = 10,
     least_negatives: int = 50,
+    denied: float = 0.1,
     deviations: float = 1.0,
     default_positive: float = DEFAULT_POSITIVE,
     default_negative: float = DEFAULT_NEGATIVE,
@@ -106,6 +109,8 @@ def calibrate_thresholds(
         negative_precision: wanted share of true negatives among proposed negatives.
         least_positives: known positives that make enough.
         least_negatives: known negatives that make enough.
+        denied: share of the known positives that may be proposed as negatives; of a class that one image in a hundred
+            shows, calling every image negative is 99 % precise and says nothing.
         deviations: of the Wilson bound; 1 is a one-sided confidence of about 84 %.
         default_positive: for classes that cannot be calibrated.
         default_negative: for classes that cannot be calibrated.
@@ -130,8 +135,9 @@ def calibrate_thresholds(
     for group, basis in groups:
         known = codes[:, group] != UNKNOWN
         believed, truth = belief[:, group][known], codes[:, group][known] == POSITIVE
-        found.positive[group] = _lowest(believed, truth, positive_precision, deviations)
-        found.negative[group] = -_lowest(-believed, ~truth, negative_precision, deviations)
+        allowed = int(denied * truth.sum())
+        found.positive[group] = _lowest(believed, truth, positive_precision, deviations, len(truth))
+        found.negative[group] = -_lowest(-believed, ~truth, negative_precision, deviations, allowed)
         found.positive_basis[group] = found.negative_basis[group] = basis
     crossed = found.negative >= found.positive
     found.negative[crossed] = np.nextafter(found.positive[crossed], -np.inf)
@@ -147,12 +153,17 @@ def wilson_lower(right: NDArray[np.int64], total: NDArray[np.int64], deviations:
     return np.asarray(np.where(total > 0, (centre - spread) / (1 + z * z / count), 0.0))
 
 
-def _lowest(score: NDArray[np.float64], right: NDArray[np.bool_], wanted: float, deviations: float) -> float:
-    """The lowest score from which on enough are right; +inf if there is none. Equal scores stand or fall together."""
+def _lowest(
+    score: NDArray[np.float64], right: NDArray[np.bool_], wanted: float, deviations: float, wrong: int
+) -> float:
+    """The lowest score from which on enough are right and at most ``wrong`` are not; +inf if there is none.
+
+    Equal scores stand or fall together.
+    """
     order = np.argsort(-score, kind="stable")
     score, right = score[order], right[order]
     total = np.arange(1, len(score) + 1)
     bound = wilson_lower(np.cumsum(right), total, deviations)
     last_of_equal = np.append(score[1:] != score[:-1], True)
-    good = np.flatnonzero((bound >= wanted) & last_of_equal)
+    good = np.flatnonzero((bound >= wanted) & (np.cumsum(~right) <= wrong) & last_of_equal)
     return float(score[good[-1]]) if len(good) else float("inf")
