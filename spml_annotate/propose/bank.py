@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from spml_annotate.labels import POSITIVE, Rows
 from spml_annotate.propose.evidence import Evidence
-from spml_annotate.propose.space import Index, Space, Vectors, build_index, content_keys, space_of
+from spml_annotate.propose.space import (
+    QUERIES,
+    Index,
+    Space,
+    Vectors,
+    build_index,
+    content_keys,
+    side_by_side,
+    space_of,
+)
 
 PER_PROTOTYPE = 64
 """At most so many positives per prototype are clustered, drawn by content; k-means gains nothing from more."""
@@ -78,11 +87,8 @@ def _build(evidence: Evidence, per_class: int, exact_limit: int) -> Bank:
     rows, labels = rows[values == POSITIVE], labels[values == POSITIVE]
     order = np.argsort(labels, kind="stable")
     edges = np.searchsorted(labels[order], np.arange(evidence.shape[1] + 1))
-    parts = [
-        _class_prototypes(space, rows[order[start:stop]], label, per_class, evidence.seed)
-        for label, (start, stop) in enumerate(pairwise(edges))
-        if stop > start
-    ]
+    classes = [(label, rows[order[start:stop]]) for label, (start, stop) in enumerate(pairwise(edges)) if stop > start]
+    parts = side_by_side(lambda one: _class_prototypes(space, one[1], one[0], per_class, evidence.seed), classes)
     return _assemble(space, parts, exact_limit)
 
 
@@ -123,8 +129,10 @@ def _cluster(vectors: Vectors, count: int, seed: int) -> NDArray[np.int64]:
         max_points_per_centroid=len(vectors),
     )
     kmeans.train(vectors, init_centroids=vectors[:count].copy())
-    index = Index(kmeans.index, count)
-    return index.search(vectors, 1)[1][:, 0]
+    home = np.concatenate(
+        [kmeans.index.search(vectors[i : i + QUERIES], 1)[1] for i in range(0, len(vectors), QUERIES)]
+    )
+    return np.asarray(home[:, 0], dtype=np.int64)
 
 
 def _assemble(space: Space, parts: list[_Part], exact_limit: int) -> Bank:
