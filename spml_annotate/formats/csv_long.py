@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from spml_annotate.formats.csv_columns import ClassColumns, image_id, split_at
-from spml_annotate.formats.dataset import TRAIN, Dataset
-from spml_annotate.formats.images import SPLIT_NAMES
+from spml_annotate.errors import DataError
+from spml_annotate.formats.csv_columns import ClassColumns, ImageRows, image_id
+from spml_annotate.formats.dataset import Dataset
 from spml_annotate.formats.text import Record, at
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, LabelMatrix
 from spml_annotate.taxonomy import Taxonomy
@@ -25,7 +25,7 @@ def _plain(header: Sequence[str]) -> list[str]:
 
 
 class LongReader:
-    """Reads records line by line into flat columns: 32 bytes per label, whatever the number of classes.
+    """Reads records line by line into flat columns: 25 bytes per label, whatever the number of classes.
 
     Args:
         path: for messages.
@@ -36,10 +36,11 @@ class LongReader:
     def __init__(self, path: Path, header: Record, taxonomy: Taxonomy | None) -> None:
         names = _plain(header.fields)
         self._path, self._width = path, len(names)
-        self._at = {name: names.index(name) for name in names}
-        self._classes = ClassColumns(path, taxonomy)
-        self._images: dict[str, int] = {}
-        self._split = array("b")
+        self._image_at, self._label_at = names.index("image"), names.index("label")
+        self._value_at = names.index("value") if "value" in names else None
+        self._split_at = names.index("split") if "split" in names else None
+        self._classes = ClassColumns(taxonomy)
+        self._images = ImageRows(image_id)
         self._rows, self._labels, self._lines = array("q"), array("q"), array("q")
         self._values = array("b")
 
@@ -51,67 +52,55 @@ class LongReader:
 
     def read(self, records: Iterator[Record], name: str) -> Dataset:
         """The data set."""
-        for record in records:
-            self._add(record)
-        if not self._images:
-            raise at(self._path, 1, "there is a header but no image below it; add a line per label")
-        taxonomy = self._classes.taxonomy()
-        return Dataset(
-            name=name,
-            taxonomy=taxonomy,
-            image_ids=tuple(self._images),
-            labels=self._matrix(len(taxonomy)),
-            split=np.array(self._split, dtype=np.int8),
-        )
+        for line, fields in records:
+            try:
+                self._add(line, fields)
+            except DataError as error:
+                raise at(self._path, line, str(error)) from None
+        ids = self._images.ids()
+        if not ids:
+            raise DataError(f"{self._path}: there is a header but no image below it; add a line per label")
+        try:
+            taxonomy = self._classes.taxonomy()
+        except DataError as error:
+            raise DataError(f"{self._path}: {error}") from None
+        labels = self._matrix(len(ids), len(taxonomy))
+        return Dataset(name=name, taxonomy=taxonomy, image_ids=ids, labels=labels, split=self._images.split())
 
-    def _add(self, record: Record) -> None:
-        line, fields = record
+    def _add(self, line: int, fields: list[str]) -> None:
         if len(fields) != self._width:
-            raise at(self._path, line, f"{len(fields)} columns where the header has {self._width}; check the commas")
-        row = self._row(line, fields)
-        name = fields[self._at["label"]]
-        value = self._value(line, fields, name)
+            raise DataError(f"{len(fields)} columns where the header has {self._width}; check the commas")
+        row = self._images.add(fields[self._image_at], "train" if self._split_at is None else fields[self._split_at])
+        name = fields[self._label_at]
+        value = POSITIVE if self._value_at is None else self._value(fields[self._value_at], name)
         if name:
             self._rows.append(row)
-            self._labels.append(self._classes.column(name, line))
+            self._labels.append(self._classes.columns[name])
             self._values.append(value)
             self._lines.append(line)
 
-    def _row(self, line: int, fields: list[str]) -> int:
-        name = image_id(self._path, line, fields[self._at["image"]])
-        split = split_at(self._path, line, fields[self._at["split"]]) if "split" in self._at else TRAIN
-        row = self._images.setdefault(name, len(self._images))
-        if row == len(self._split):
-            self._split.append(split)
-        elif self._split[row] != split:
-            before, now = SPLIT_NAMES[self._split[row]], SPLIT_NAMES[split]
-            raise at(self._path, line, f"image {name!r} is in {now} here and in {before} above; choose one")
-        return row
-
-    def _value(self, line: int, fields: list[str], name: str) -> int:
-        if "value" not in self._at:
-            return POSITIVE
-        text = fields[self._at["value"]].strip()
+    @staticmethod
+    def _value(text: str, name: str) -> int:
+        code = _CODES.get(text.strip())
         if not name:
-            if text and _CODES.get(text) != UNKNOWN:
-                raise at(self._path, line, f"there is a value {text!r} but no label; name the class")
+            if text.strip() and code != UNKNOWN:
+                raise DataError(f"there is a value {text!r} but no label; name the class")
             return UNKNOWN
-        if text not in _CODES:
-            raise at(self._path, line, f"value {text!r} is not 1 (positive), 0 (negative) or -1 (unknown)")
-        return _CODES[text]
+        if code is None:
+            raise DataError(f"value {text!r} is not 1 (positive), 0 (negative) or -1 (unknown)")
+        return code
 
-    def _matrix(self, classes: int) -> LabelMatrix:
+    def _matrix(self, images: int, classes: int) -> LabelMatrix:
         """Cells named once more with the same value are the same cell; with another value they are a mistake."""
-        rows, labels, lines = (np.array(column, dtype=np.int64) for column in (self._rows, self._labels, self._lines))
-        values = np.array(self._values, dtype=np.int8)
+        rows, labels = (np.frombuffer(column, dtype=np.int64) for column in (self._rows, self._labels))
+        values = np.frombuffer(self._values, dtype=np.int8)
         cells = rows * classes + labels
         order = np.argsort(cells, kind="stable")
         again = np.flatnonzero(np.diff(cells[order]) == 0)
         clash = again[values[order[again]] != values[order[again + 1]]]
         if clash.size:
-            first, second = (int(lines[order[i]]) for i in (clash[0], clash[0] + 1))
+            first, second = (self._lines[order[i]] for i in (clash[0], clash[0] + 1))
             raise at(self._path, second, f"the same image and class have another value on line {first}; keep one")
-        keep = np.ones(len(cells), dtype=np.bool_)
+        keep = values != UNKNOWN
         keep[order[again + 1]] = False
-        keep &= values != UNKNOWN
-        return LabelMatrix.from_cells(rows[keep], labels[keep], values[keep], (len(self._images), classes))
+        return LabelMatrix.from_cells(rows[keep], labels[keep], values[keep], (images, classes))

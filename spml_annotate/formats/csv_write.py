@@ -9,7 +9,7 @@ from spml_annotate.errors import DataError
 from spml_annotate.formats.csv_long import LongReader
 from spml_annotate.formats.dataset import Dataset
 from spml_annotate.formats.images import SPLIT_NAMES, check_ids
-from spml_annotate.formats.text import check_text, csv_line
+from spml_annotate.formats.text import check_text, csv_line, quoted
 from spml_annotate.labels import UNKNOWN
 from spml_annotate.stores.atomic import write_atomically
 
@@ -46,19 +46,18 @@ def save_csv_long(path: str | Path, dataset: Dataset) -> None:
     The order of the classes, and classes nobody has used, are in the class list: `formats.classes.save_classes`.
     """
     _check(dataset)
-    names = dataset.taxonomy.names
+    names = [quoted(name) for name in dataset.taxonomy.names]
 
     def write(file: BinaryIO) -> None:
         file.write(csv_line(["image", "label", "value", "split"]))
         for start in range(0, len(dataset), _BLOCK):
             rows = range(start, min(start + _BLOCK, len(dataset)))
             for row, codes in zip(rows, dataset.labels.dense(slice(rows.start, rows.stop)), strict=True):
-                image, split = dataset.image_ids[row], SPLIT_NAMES[int(dataset.split[row])]
+                image, split = quoted(dataset.image_ids[row]), SPLIT_NAMES[int(dataset.split[row])]
                 known = (codes != UNKNOWN).nonzero()[0]
-                for label in known:
-                    file.write(csv_line([image, names[label], str(codes[label]), split]))
-                if not len(known):
-                    file.write(csv_line([image, "", "", split]))
+                cells = zip(known.tolist(), codes[known].tolist(), strict=True)
+                lines = [f"{image},{names[label]},{code},{split}\n" for label, code in cells]
+                file.write("".join(lines or [f"{image},,,{split}\n"]).encode())
 
     write_atomically(Path(path), write)
 

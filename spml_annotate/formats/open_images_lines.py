@@ -10,10 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from spml_annotate.errors import DataError
-from spml_annotate.formats.csv_columns import ClassColumns, split_at
-from spml_annotate.formats.dataset import TRAIN
+from spml_annotate.formats.csv_columns import ClassColumns, ImageRows
 from spml_annotate.formats.export import HUMAN, PROPOSAL, LabelTable, check_source
-from spml_annotate.formats.images import SPLIT_NAMES
 from spml_annotate.formats.text import Record, at, check_text
 from spml_annotate.labels import NEGATIVE, POSITIVE
 from spml_annotate.taxonomy import Taxonomy
@@ -42,6 +40,11 @@ def from_open_images(source: str, confidence: float) -> tuple[str, int, float, s
     return HUMAN, value, math.nan, source
 
 
+def _verbatim(image: str) -> str:
+    check_text(image, "the image id")
+    return image
+
+
 class LineReader:
     """Collects lines into flat columns.
 
@@ -57,9 +60,8 @@ class LineReader:
             raise at(path, header.line, f"the column {missing[0]!r} is missing; the header is {','.join(COLUMNS[:4])}")
         self._path, self._width = path, len(header.fields)
         self._at = {name: header.fields.index(name) for name in COLUMNS if name in header.fields}
-        self._classes = ClassColumns(path, taxonomy)
-        self._images: dict[str, int] = {}
-        self._split = array("b")
+        self._classes = ClassColumns(taxonomy)
+        self._images = ImageRows(_verbatim)
         self._words: dict[str, str] = {}
         self._rows, self._labels, self._values = array("q"), array("q"), array("b")
         self._scores, self._times, self._shown = array("d"), array("d"), array("b")
@@ -69,18 +71,18 @@ class LineReader:
     def read(self, records: Iterator[Record], metadata: Mapping[str, str]) -> LabelTable:
         """The table."""
         for record in records:
-            if len(record.fields) != self._width:
-                message = f"{len(record.fields)} columns where the header has {self._width}; check the commas"
-                raise at(self._path, record.line, message)
             try:
-                self._add(record)
+                self._add(record.fields)
             except DataError as error:
-                prefix = f"{self._path}, line {record.line}: "
-                raise DataError(prefix + str(error).removeprefix(prefix)) from None
+                raise at(self._path, record.line, str(error)) from None
+        try:
+            taxonomy = self._classes.taxonomy()
+        except DataError as error:
+            raise DataError(f"{self._path}: {error}") from None
         return LabelTable.of(
-            self._classes.taxonomy(),
-            tuple(self._images),
-            np.array(self._split, dtype=np.int8),
+            taxonomy,
+            self._images.ids(),
+            self._images.split(),
             np.array(self._rows, dtype=np.int64),
             np.array(self._labels, dtype=np.int64),
             np.array(self._values, dtype=np.int8),
@@ -92,8 +94,11 @@ class LineReader:
             metadata=metadata,
         )
 
-    def _add(self, record: Record) -> None:
-        row = self._row(record)
+    def _add(self, record: list[str]) -> None:
+        if len(record) != self._width:
+            raise DataError(f"{len(record)} columns where the header has {self._width}; check the commas")
+        split = self._text(record, "Split") if "Split" in self._at else "train"
+        row = self._images.add(self._text(record, "ImageID"), split)
         name = self._text(record, "LabelName")
         if not name:
             return
@@ -104,7 +109,7 @@ class LineReader:
         if shown not in _FLAGS:
             raise DataError(f"Shown is {shown!r}; write 1 or 0")
         self._rows.append(row)
-        self._labels.append(self._classes.column(name, record.line))
+        self._labels.append(self._classes.columns[name])
         self._values.append(value)
         self._scores.append(self._number(record, "Score", score))
         self._times.append(self._number(record, "Time", 0.0))
@@ -112,22 +117,10 @@ class LineReader:
         self._sources.append(self._same(source))
         self._annotators.append(self._same(self._text(record, "Annotator") or annotator))
 
-    def _row(self, record: Record) -> int:
-        image = self._text(record, "ImageID")
-        check_text(image, "the image id")
-        split = split_at(self._path, record.line, self._text(record, "Split")) if "Split" in self._at else TRAIN
-        row = self._images.setdefault(image, len(self._images))
-        if row == len(self._split):
-            self._split.append(split)
-        elif self._split[row] != split:
-            before, now = SPLIT_NAMES[self._split[row]], SPLIT_NAMES[split]
-            raise DataError(f"image {image!r} is in {now} here and in {before} above; choose one")
-        return row
+    def _text(self, record: list[str], column: str) -> str:
+        return record[self._at[column]] if column in self._at else ""
 
-    def _text(self, record: Record, column: str) -> str:
-        return record.fields[self._at[column]] if column in self._at else ""
-
-    def _number(self, record: Record, column: str, default: float) -> float:
+    def _number(self, record: list[str], column: str, default: float) -> float:
         text = self._text(record, column)
         try:
             return float(text) if text else default

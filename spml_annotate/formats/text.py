@@ -67,7 +67,7 @@ def csv_line(fields: Iterable[str]) -> bytes:
 
     The standard writer of Python 3.11 leaves a lone carriage return unquoted, which other readers take for a line end.
     """
-    return (",".join(map(_quoted, fields)) + "\n").encode()
+    return (",".join(map(quoted, fields)) + "\n").encode()
 
 
 def check_text(text: str, what: str) -> None:
@@ -92,7 +92,8 @@ def at(path: Path, line: int, message: str) -> DataError:
     return DataError(f"{path}, line {line}: {message}")
 
 
-def _quoted(field: str) -> str:
+def quoted(field: str) -> str:
+    """A field of a CSV record, in quotes if it needs them."""
     if any(character in field for character in ',"\r\n') or field != field.strip():
         return '"' + field.replace('"', '""') + '"'
     return field
