@@ -8,9 +8,22 @@ from spml_annotate.acquire.cost import Prices as Prices
 from spml_annotate.acquire.cost import load_prices as load_prices
 from spml_annotate.acquire.kinds import KINDS as KINDS
 from spml_annotate.acquire.kinds import Kind as Kind
+from spml_annotate.acquire.kinds import Part as Part
 from spml_annotate.acquire.query import Query as Query
 from spml_annotate.acquire.values import VALUES as VALUES
 from spml_annotate.acquire.values import Strategy as Strategy
 from spml_annotate.acquire.values import strategy as strategy
 
-__all__ = ["KINDS", "PRICES", "VALUES", "Kind", "Prices", "Query", "Strategy", "choose", "load_prices", "strategy"]
+__all__ = [
+    "KINDS",
+    "PRICES",
+    "VALUES",
+    "Kind",
+    "Part",
+    "Prices",
+    "Query",
+    "Strategy",
+    "choose",
+    "load_prices",
+    "strategy",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,14 @@ class _Candidates(NamedTuple):
     labels: NDArray[np.int64]
     seconds: NDArray[np.float64]
 
+    def joined(self, others: _Candidates) -> _Candidates:
+        both: list[Any] = [np.concatenate(pair) for pair in zip(self, others, strict=True)]
+        return _Candidates(*both)
+
     def best(self, count: int) -> _Candidates:
         order = np.lexsort((self.labels, self.rows, self.noise, -self.priority))[:count]
-        return _Candidates(*(column[order] for column in self))
+        columns: list[Any] = [column[order] for column in self]
+        return _Candidates(*columns)
 
 
 def choose(
@@ -65,8 +70,7 @@ def choose(
     kept: _Candidates | None = None
     for start in range(0, len(wanted), block):
         found = _candidates(evidence, strategy, prices, wanted[start : start + block])
-        merged = found if kept is None else _Candidates(*(np.concatenate(c) for c in zip(kept, found, strict=True)))
-        kept = merged.best(limit)
+        kept = (found if kept is None else kept.joined(found)).best(limit)
     if kept is None:
         return []
     chosen = _within(kept, budget, prices.view if strategy.kind.scope == "cell" else 0.0)
@@ -82,29 +86,27 @@ def _cheapest(strategy: Strategy, prices: Prices) -> float:
 
 
 def _look(evidence: Evidence, strategy: Strategy, rows: NDArray[np.int64]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    belief = np.asarray(PROPOSERS[strategy.proposer].function(evidence, rows), dtype=np.float64)
-    worth = np.asarray(VALUES[strategy.value].function(evidence, rows, belief), dtype=np.float64)
+    belief: Floats = np.asarray(PROPOSERS[strategy.proposer].function(evidence, rows), dtype=np.float64)
+    worth: Floats = np.asarray(VALUES[strategy.value].function(evidence, rows, belief), dtype=np.float64)
     return belief, worth, strategy.kind.select(worth, evidence.unknown[rows])
 
 
-def _candidates(
-    evidence: Evidence, strategy: Strategy, prices: Prices, rows: NDArray[np.int64]
-) -> _Candidates:
+def _candidates(evidence: Evidence, strategy: Strategy, prices: Prices, rows: NDArray[np.int64]) -> _Candidates:
     belief, worth, asked = _look(evidence, strategy, rows)
     if strategy.kind.scope == "cell":
         row, label = np.nonzero(asked)
         noise = uniform(evidence.seed + 1, rows, worth.shape[1])
         seconds = np.full(len(row), prices.verify)
-        return _Candidates(worth[row, label], noise[row, label], rows[row], label.astype(np.int64), seconds)
-    started = (evidence.codes[rows] == POSITIVE).any(axis=1)
-    seconds = np.asarray(strategy.kind.expect(prices, belief, asked, started), dtype=np.float64)
-    total = (worth * asked).sum(axis=1)
+        cells = worth[row, label].astype(np.float64)
+        return _Candidates(cells, noise[row, label], rows[row], label.astype(np.int64), seconds)
     counts = asked.sum(axis=1)
-    priority = total / np.maximum(seconds, 1e-9) if strategy.per_second else total / np.maximum(counts, 1)
     open_ = counts > 0
-    noise = uniform(evidence.seed + 1, rows, 1)[:, 0]
-    whole = np.full(len(rows), -1, dtype=np.int64)
-    return _Candidates(*(c[open_] for c in (priority, noise, rows, whole, seconds)))
+    started = (evidence.codes[rows] == POSITIVE).any(axis=1)
+    expected = strategy.kind.expect(prices, belief, asked, started)[open_].astype(np.float64)
+    total = (worth * asked).sum(axis=1)[open_].astype(np.float64)
+    priority = total / np.maximum(expected, 1e-9) if strategy.per_second else total / counts[open_]
+    noise = uniform(evidence.seed + 1, rows, 1)[open_, 0]
+    return _Candidates(priority, noise, rows[open_], np.full(len(expected), -1, dtype=np.int64), expected)
 
 
 def _within(candidates: _Candidates, budget: float, view: float) -> list[int]:
@@ -136,9 +138,9 @@ def _questions(
                 yield Query(row, (int(candidates.labels[place]),), strategy.kind_name, (), candidates.seconds[place])
         return
     for start in range(0, len(chosen), block):
-        places = np.array(chosen[start : start + block])
-        belief, _, asked = _look(evidence, strategy, candidates.rows[places])
-        for i, place in enumerate(places):
+        part = chosen[start : start + block]
+        belief, _, asked = _look(evidence, strategy, candidates.rows[part])
+        for i, place in enumerate(part):
             labels = np.flatnonzero(asked[i])
             shown = labels[belief[i, labels] > 0.5] if strategy.kind.prefilled else labels[:0]
             yield Query(

@@ -67,7 +67,7 @@ def random_pairs(evidence: Evidence, rows: Rows, belief: Floats) -> Floats:
     return uniform(evidence.seed, rows, evidence.shape[1])
 
 
-@VALUES.register("uncertain-per-label", kind="verify", proposer="combined", per_second=False)
+@VALUES.register("uncertain-per-label", kind="verify", proposer="ema", per_second=False)
 def uncertain_per_label(
     evidence: Evidence, rows: Rows, belief: Floats, *, rare: int = 20, rare_weight: float = 2.0
 ) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -13,12 +14,19 @@ from spml_annotate.errors import SpmlError
 class ErrorHandlingGroup(click.Group):
     """A group whose commands end in one line on standard error instead of a traceback (unless ``--debug``)."""
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  (click's own signature)
+    def main(  # type: ignore[override]  # click overloads it by standalone_mode; this one serves both
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,  # noqa: ANN401  (click's own signature)
+    ) -> Any:  # noqa: ANN401  (click's own signature)
         """Run, and exit with the code that the outcome deserves."""
-        standalone = kwargs.pop("standalone_mode", True)
-        debug = "--debug" in (kwargs.get("args") or (args[0] if args and args[0] else sys.argv[1:]))
+        debug = "--debug" in (sys.argv[1:] if args is None else args)
         try:
-            result = super().main(*args, standalone_mode=False, **kwargs)
+            result = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except click.exceptions.Exit as stop:
             result = stop.exit_code
         except click.ClickException as mistake:
@@ -42,6 +50,6 @@ class ErrorHandlingGroup(click.Group):
                 f"error: {type(error).__name__}: {error} (a failure of spml-annotate; --debug shows where)", err=True
             )
             result = 1
-        if standalone:
+        if standalone_mode:
             sys.exit(result if isinstance(result, int) else 0)
         return result

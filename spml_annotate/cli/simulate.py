@@ -19,7 +19,10 @@ from spml_annotate.cli.options import (
     verbosity,
 )
 
+EMBED_BATCH = 64
+
 if TYPE_CHECKING:
+    from spml_annotate.datasets.single import Bias
     from spml_annotate.formats.dataset import Dataset
 
 
@@ -86,7 +89,7 @@ def simulate(
     resume: bool,
     overwrite: bool,
     count_validation: bool,
-    first_label: str,
+    first_label: Bias,
     expected_positives: float | None,
     costs: Path | None,
     epochs: int,
@@ -146,6 +149,20 @@ def simulate(
 def _embedded(data: Dataset, backbone: str, weights: str, device: str) -> Dataset:
     if data.features is not None:
         return data
-    from spml_annotate.embed import embed_in_memory
+    import numpy as np
 
-    return data.with_features(embed_in_memory(data, backbone=backbone, weights=weights, device=device))
+    from spml_annotate.embed.backbones import load_backbone
+    from spml_annotate.embed.images import extract
+    from spml_annotate.errors import DataError
+    from spml_annotate.progress import progress
+
+    if data.pictures is None:
+        raise DataError(f"{data.name} has neither features nor pictures; give --root, the folder of its images")
+    built = load_backbone(backbone, weights, device=device)
+    blocks = []
+    total = -(-len(data) // EMBED_BATCH)
+    for block in progress(extract(built, data.pictures, batch_size=EMBED_BATCH), total=total, what="embedding"):
+        if block.faults:
+            raise DataError(f"{block.faults[0][1]}; remove the picture from {data.name} to simulate without it")
+        blocks.append(block.features)
+    return data.with_features(np.concatenate(blocks))

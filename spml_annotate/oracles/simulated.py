@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from spml_annotate.acquire import KINDS, Kind, Prices, Query
+from spml_annotate.acquire import KINDS, Kind, Part, Prices, Query
 from spml_annotate.errors import DataError
-from spml_annotate.labels import POSITIVE, UNKNOWN, Observation
+from spml_annotate.labels import POSITIVE, UNKNOWN, Answer, Observation
 
-_YES_NO = {True: "yes", False: "no"}
+_YES_NO: dict[bool, Answer] = {True: "yes", False: "no"}
 
 
 class SimulatedOracle:
@@ -87,14 +87,12 @@ class SimulatedOracle:
             self._kinds[name] = KINDS[name].function()
         return self._kinds[name]
 
-    def _reply(self, query: Query) -> list[tuple[float, tuple[tuple[int, bool], ...]]]:
+    def _reply(self, query: Query) -> list[Part]:
         row = query.row
         reply = self._kind(query.kind).reply
-        return list(reply(self._prices, query, self._truth[row], self._known[row], int(self._picks[row])))
+        return reply(self._prices, query, self._truth[row], self._known[row], int(self._picks[row]))
 
-    def _observations(
-        self, query: Query, parts: Sequence[tuple[float, tuple[tuple[int, bool], ...]]], view: float
-    ) -> Iterator[Observation]:
+    def _observations(self, query: Query, parts: Sequence[Part], view: float) -> Iterator[Observation]:
         shown = set(query.shown)
         for seconds, cells in parts:
             cost = seconds + view

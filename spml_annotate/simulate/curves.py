@@ -30,8 +30,8 @@ class Curve:
     known_share: NDArray[np.float64]
 
     def at(self, hours: NDArray[np.float64]) -> NDArray[np.float64]:
-        """mAP at other hours, linear in log hours, flat beyond the ends."""
-        return np.interp(np.log(hours), np.log(self.hours), self.map)
+        """The mAP at other hours, linear in log hours, flat beyond the ends."""
+        return np.asarray(np.interp(np.log(hours), np.log(self.hours), self.map))
 
     def reaches(self, value: float) -> float:
         """Hours at which mAP first reaches ``value``, interpolated in log hours; NaN if it never does."""

@@ -40,8 +40,8 @@ def draw(rows: Sequence[Mapping[str, Any]], title: str, note: str = "") -> Figur
     handles, names = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names)), frameon=False, fontsize=9)
     figure.suptitle(title, fontsize=12)
-    if note:
-        figure.supxlabel(note, fontsize=8, color="#555555")
+    if note:  # hangs below the legend, outside the layout's reach
+        figure.text(0.5, -0.01, note, fontsize=8, color="#555555", ha="center", va="top")
     return figure
 
 
@@ -53,7 +53,7 @@ def _panel(axis: Axes, loss: str, found: list[Curve], first: bool) -> None:
     full = [float(c.map[-1]) for c in found if c.known_share[-1] == 1.0]
     axis.axvline(spl, color="#999999", linewidth=0.8, linestyle=":")
     axis.annotate(
-        "SPL", (spl, 1), xycoords=("data", "axes fraction"), xytext=(3, -11), textcoords="offset points", fontsize=8,
+        "SPL", (spl, 0), xycoords=("data", "axes fraction"), xytext=(3, 4), textcoords="offset points", fontsize=8,
         color="#555555",
     )  # fmt: skip
     if full:
@@ -109,5 +109,5 @@ def rendered(figure: Figure, form: str) -> bytes:
     buffer = io.BytesIO()
     metadata = {"Software": None} if form == "png" else {"Date": None, "Creator": None}
     with mpl.rc_context({"svg.hashsalt": "spml-annotate", "svg.fonttype": "path"}):
-        figure.savefig(buffer, format=form, dpi=150, metadata=metadata)
+        figure.savefig(buffer, format=form, dpi=150, metadata=metadata, bbox_inches="tight", pad_inches=0.15)
     return buffer.getvalue()

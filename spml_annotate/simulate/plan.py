@@ -12,6 +12,7 @@ import numpy as np
 
 from spml_annotate import __version__
 from spml_annotate.acquire import Prices, Strategy, strategy
+from spml_annotate.datasets.single import Bias
 from spml_annotate.errors import SettingError
 from spml_annotate.formats.dataset import TEST, TRAIN, VALIDATION, Dataset
 from spml_annotate.training.inputs import resolve
@@ -40,7 +41,7 @@ class Plan:
     rounds: int = 4
     hours: tuple[float, ...] = ()
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    first_label: str = "uniform"
+    first_label: Bias = "uniform"
     expected_positives: float | None = None
     epochs: int = 25
     batch_size: int = 64

@@ -42,7 +42,7 @@ def write_report(
     out: Path, dataset: Dataset, plan: Plan, rows: Sequence[Row], class_precision: NDArray[np.float64]
 ) -> dict[str, Any]:
     """Write curves.csv, classes.csv, summary.json, curves.png, curves.svg and report.html; return the summary."""
-    summary = {
+    summary: dict[str, Any] = {
         "plan": plan.describe(dataset),
         "validation": _validation(dataset, plan),
         "curves": summarize(rows, BASELINE),

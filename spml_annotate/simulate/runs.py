@@ -162,7 +162,7 @@ class _Sweep:
         )
 
     def _measure(self, lane: Lane, number: int, trained: tuple[LinearHead, int, float] | None) -> None:
-        precision = np.full(len(self.dataset.taxonomy), np.nan)
+        precision: NDArray[np.float64] = np.full(len(self.dataset.taxonomy), np.nan)
         row: dict[str, Any] = {
             "dataset": self.dataset.name,
             "loss": lane.loss,

@@ -159,7 +159,7 @@ class _Fit:
         )
         order = torch.Generator().manual_seed(self.seed)
         for epoch in progress(range(self.epochs), total=self.epochs, what=self.what):
-            for batch in torch.randperm(len(rows), generator=order).split(self.batch_size):
+            for batch in torch.split(torch.randperm(len(rows), generator=order), self.batch_size):
                 self._step(groups, optimizer, scaled, batch.to(self.device), epoch)
             for group in groups:
                 group.end_epoch(epoch, self.judge.judge(group) if self.judge else None)
