@@ -75,7 +75,7 @@ def role(logits: Tensor, labels: Tensor, estimate: Tensor, *, expected_positives
     family="estimate",
     state="ema",
     certainty="C",
-    pulls_known="with consistency_weight > 0 the consistency term pulls every cell towards its earlier scores",
+    pulls_known="with consistency_weight > 1 the pull towards the earlier scores can outweigh the known value",
     published_defaults={
         "all": {"consistency_weight": "0.1 or 1 (0 without the consistency loss)"},
         "voc": {"expected_positives": 1.5},
