@@ -22,10 +22,10 @@ from spml_annotate.propose.space import (
 )
 
 PER_PROTOTYPE = 64
-"""At most so many positives per prototype are clustered, drawn by content; k-means gains nothing from more."""
+"""At most so many positives per prototype are clustered, drawn by content: a bound on time and memory."""
 
 ROUNDS = 10
-"""k-means rounds; 10 and 25 rounds gave the same average precision to three digits."""
+"""k-means rounds; on two sets of real photographs 25 changed the mean average precision by at most 0.001."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from spml_annotate.propose.evidence import Evidence
 Vectors = NDArray[np.float32]
 
 CENTRE_ROWS = 8192
-"""At most so many images give the centre; more would change nothing that can be measured."""
+"""At most so many images give the centre, drawn by content."""
 
 QUERIES = 16
 """faiss answers fewer than 20 queries one by one and more by a matrix product, whose rounding depends on the block.
@@ -111,7 +111,7 @@ class Index:
 def side_by_side(work: Callable[[S], R], items: Sequence[S]) -> list[R]:
     """What ``work`` returns for each item, in order, computed on as many threads as faiss may use.
 
-    Inside, faiss itself uses one thread: many small parallel regions cost more than they gain, a hundredfold on a busy
+    Inside, faiss itself uses one thread: many small parallel regions cost more than they gain, tens of times on a busy
     machine. The setting belongs to the worker threads; the caller's stays as it is.
     """
     import faiss
