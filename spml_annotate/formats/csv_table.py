@@ -21,6 +21,7 @@ from spml_annotate.formats.dataset import Dataset
 from spml_annotate.formats.folder import attach_pictures
 from spml_annotate.formats.text import Record, read_records
 from spml_annotate.labels import NEGATIVE, UNKNOWN, LabelMatrix
+from spml_annotate.progress import progress
 
 __all__ = ["load_csv", "save_csv_long", "save_csv_onehot"]
 
@@ -54,7 +55,9 @@ def load_csv(
     records = read_records(path)
     header = _header(path, records)
     reader = LongReader if LongReader.fits(header.fields) else OneHotReader
-    dataset = reader(path, header, taxonomy).read(records, name or path.stem.removesuffix(".labels"))
+    dataset = reader(path, header, taxonomy).read(
+        progress(records, what=f"reading {path.name}"), name or path.stem.removesuffix(".labels")
+    )
     if complete:
         codes = dataset.truth.copy()
         codes[codes == UNKNOWN] = NEGATIVE

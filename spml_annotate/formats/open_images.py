@@ -21,6 +21,7 @@ from spml_annotate.formats.images import SPLIT_NAMES
 from spml_annotate.formats.manifest import from_json, manifest, metadata_of, taxonomy_of, to_json
 from spml_annotate.formats.open_images_lines import COLUMNS, LineReader
 from spml_annotate.formats.text import csv_line, read_records, read_text
+from spml_annotate.progress import progress
 from spml_annotate.stores.atomic import write_atomically, write_text
 from spml_annotate.taxonomy import Taxonomy
 
@@ -61,7 +62,7 @@ def load_open_images(path: str | Path, *, taxonomy: Taxonomy | None = None) -> L
     header = next(records, None)
     if header is None:
         raise DataError(f"{path}: the file is empty; it needs the header {','.join(COLUMNS[:4])}")
-    return LineReader(path, header, taxonomy).read(records, metadata)
+    return LineReader(path, header, taxonomy).read(progress(records, what=f"reading {path.name}"), metadata)
 
 
 def _beside(path: Path) -> Path:
