@@ -140,8 +140,10 @@ def _convert(where: str, value: Any, default: Any) -> Any:  # noqa: ANN401  (set
     if not isinstance(value, str) or isinstance(default, str):
         if isinstance(value, bool) is not isinstance(default, bool) and isinstance(default, bool | int | float):
             raise SettingError(f"{where}: {value!r} is not a {type(default).__name__}")
-        if isinstance(default, int) and isinstance(value, float) and not value.is_integer():
-            raise SettingError(f"{where}: {value!r} is not a whole number")
+        if isinstance(default, int) and isinstance(value, float):
+            if not value.is_integer():
+                raise SettingError(f"{where}: {value!r} is not a whole number")
+            return int(value)
         return value
     if isinstance(default, bool):
         lowered = value.lower()
