@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spml_annotate.labels import UNKNOWN, LabelKind
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, is_known, is_positive
+from spml_annotate.losses.cells import Setting, cross_entropy, is_positive, without_unknown
 
 _COLE = {
     "paper": "arXiv:2106.09708",
@@ -41,7 +41,7 @@ def bce(logits: Tensor, labels: Tensor) -> Tensor:
 
     The mean is over all cells, known or not, so with few known cells the loss is small. [*H, B, L].
     """
-    return cross_entropy(logits, is_positive(labels, logits)) * is_known(labels, logits)
+    return without_unknown(cross_entropy(logits, is_positive(labels, logits)), labels)
 
 
 @LOSSES.register(
@@ -59,7 +59,7 @@ def bce_ls(logits: Tensor, labels: Tensor, *, smoothing: Setting = 0.1) -> Tenso
     Settings:
         smoothing: a, the mass moved to the other value (0.1 in the code; the paper's 0.1 is 0.05 here).
     """
-    return cross_entropy(logits, _smoothed(labels, logits, smoothing)) * is_known(labels, logits)
+    return without_unknown(cross_entropy(logits, _smoothed(labels, logits, smoothing)), labels)
 
 
 @LOSSES.register("an", **_COLE, differs=_WITH_NEGATIVES)
@@ -115,7 +115,7 @@ def iu(logits: Tensor, labels: Tensor) -> Tensor:
 
     The paper gives it one positive and one negative per image. The formula is that of `bce`.
     """
-    return cross_entropy(logits, is_positive(labels, logits)) * is_known(labels, logits)
+    return without_unknown(cross_entropy(logits, is_positive(labels, logits)), labels)
 
 
 @LOSSES.register(
@@ -131,7 +131,7 @@ def iun(logits: Tensor, labels: Tensor) -> Tensor:
 
     An oracle: the labels must hold every true negative, which nobody annotates. A reference, not a method.
     """
-    return cross_entropy(logits, is_positive(labels, logits)) * is_known(labels, logits)
+    return without_unknown(cross_entropy(logits, is_positive(labels, logits)), labels)
 
 
 def _smoothed(labels: Tensor, logits: Tensor, smoothing: Setting) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from spml_annotate.labels import NEGATIVE, POSITIVE
+from spml_annotate.labels import POSITIVE, UNKNOWN
 
 Setting = float | Tensor  # one value, or a tensor [H, 1, 1] with one per run
 
@@ -16,14 +16,14 @@ def is_positive(labels: Tensor, logits: Tensor) -> Tensor:
     return (labels == POSITIVE).to(logits.dtype).expand_as(logits)
 
 
-def is_negative(labels: Tensor, logits: Tensor) -> Tensor:
-    """1 where a negative is known, else 0, as numbers of the logits' dtype and shape [*H, B, L]."""
-    return (labels == NEGATIVE).to(logits.dtype).expand_as(logits)
-
-
 def is_known(labels: Tensor, logits: Tensor) -> Tensor:
     """1 where a value is known, else 0, as numbers of the logits' dtype and shape [*H, B, L]."""
-    return ((labels == POSITIVE) | (labels == NEGATIVE)).to(logits.dtype).expand_as(logits)
+    return (labels != UNKNOWN).to(logits.dtype).expand_as(logits)
+
+
+def without_unknown(matrix: Tensor, labels: Tensor) -> Tensor:
+    """The matrix [*H, B, L] with 0 at unknown cells."""
+    return matrix.masked_fill(labels == UNKNOWN, 0.0)
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

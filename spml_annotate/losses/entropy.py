@@ -37,11 +37,7 @@ def em(logits: Tensor, labels: Tensor, *, entropy_weight: Setting = 0.1) -> Tens
     Settings:
         entropy_weight: alpha.
     """
-    known = cross_entropy(logits, is_positive(labels, logits))
-    return torch.where(labels == UNKNOWN, -entropy_weight * _entropy(logits), known)
-
-
-def _entropy(logits: Tensor) -> Tensor:
-    """H(p) = -p log p - (1-p) log(1-p), exact for any logit: log(1 + e^-|x|) + |x| sigmoid(-|x|)."""
-    size = logits.abs()
-    return torch.log1p(torch.exp(-size)) + size * torch.sigmoid(-size)
+    unknown = labels == UNKNOWN
+    # The entropy of p is the cross-entropy of p against itself, so one call serves known and unknown cells.
+    loss = cross_entropy(logits, torch.where(unknown, logits.sigmoid(), is_positive(labels, logits)))
+    return torch.where(unknown, -entropy_weight * loss, loss)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from spml_annotate.labels import UNKNOWN
 from spml_annotate.losses import LOSSES
@@ -11,7 +12,7 @@ from spml_annotate.losses.cells import (
     Setting,
     cross_entropy,
     expected_count_penalty,
-    is_negative,
+    is_known,
     is_positive,
 )
 
@@ -54,15 +55,14 @@ def role(logits: Tensor, labels: Tensor, estimate: Tensor, *, expected_positives
     # is left; the factor keeps the reciprocal of the lower one representable.
     limits = torch.finfo(estimate.dtype)
     bounded = estimate.clamp(8.0 * limits.tiny, 1.0 - limits.eps)
-    positive, negative = is_positive(labels, logits), is_negative(labels, logits)
-    known = positive + negative
-    model = cross_entropy(logits, (estimate.detach() + positive) / (1.0 + known)) * (1.0 + known)
-    target = probability.detach()
-    estimator = -(target + positive) * torch.log(bounded) - (1.0 - target + negative) * torch.log1p(-bounded)
-    penalties = expected_count_penalty(probability, expected_positives) + expected_count_penalty(
-        estimate, expected_positives
-    )
-    return 0.5 * (model + estimator + penalties)
+    positive = is_positive(labels, logits)
+    weight = 1.0 + is_known(labels, logits)  # 2 at known cells: their own value, and the other one's belief
+    wanted, target = estimate.detach() + positive, probability.detach() + positive
+    model = torch.addcmul((weight - wanted) * logits, weight, softplus(-logits))
+    estimator = torch.addcmul(target * bounded.log(), weight - target, (-bounded).log1p())
+    penalty = expected_count_penalty(probability, expected_positives)
+    penalty = penalty + expected_count_penalty(estimate, expected_positives)
+    return 0.5 * (model - estimator + penalty)
 
 
 @LOSSES.register(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, expected_count_penalty, is_known, is_positive
+from spml_annotate.losses.cells import Setting, cross_entropy, expected_count_penalty, is_positive, without_unknown
 
 
 @LOSSES.register(
@@ -36,5 +36,5 @@ def epr(logits: Tensor, labels: Tensor, *, expected_positives: Setting = 1.5) ->
     Settings:
         expected_positives: k, mean number of positives per image.
     """
-    fit = cross_entropy(logits, is_positive(labels, logits)) * is_known(labels, logits)
+    fit = without_unknown(cross_entropy(logits, is_positive(labels, logits)), labels)
     return fit + expected_count_penalty(logits.sigmoid(), expected_positives)
