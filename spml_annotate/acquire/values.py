@@ -55,13 +55,13 @@ def strategy(spelling: str, settings: dict[str, dict[str, Any]] | None = None) -
     return Strategy(spelling, name, kind_name, built, entry.facts["proposer"], entry.facts["per_second"])
 
 
-@VALUES.register("random-images", kind="exhaust", proposer="ema", per_second=False)
+@VALUES.register("random-images", kind="exhaust", proposer="ema", per_second=False, needs_model=False)
 def random_images(evidence: Evidence, rows: Rows, belief: Floats) -> Floats:
     """Whole random images, fully checked: the baseline that every curve shows, from hour zero."""
     return np.broadcast_to(uniform(evidence.seed, rows, 1), belief.shape)
 
 
-@VALUES.register("random-pairs", kind="verify", proposer="ema", per_second=False)
+@VALUES.register("random-pairs", kind="verify", proposer="ema", per_second=False, needs_model=False)
 def random_pairs(evidence: Evidence, rows: Rows, belief: Floats) -> Floats:
     """Random unknown (image, class) pairs."""
     return uniform(evidence.seed, rows, evidence.shape[1])
@@ -97,14 +97,15 @@ def disagreement(evidence: Evidence, rows: Rows, belief: Floats) -> Floats:
 
 
 def _ranks(evidence: Evidence, name: str, measure: Callable[[], Floats]) -> NDArray[np.int32]:
-    """Rank (0 = largest) of every unknown cell within its class, kept with the evidence: blocks share it."""
-    cache: dict[str, NDArray[np.int32]] = evidence.__dict__.setdefault("_ranks", {})
-    if name not in cache:
+    """Rank (0 = largest) of every unknown cell within its class, made once per evidence: blocks share it."""
+
+    def rank() -> NDArray[np.int32]:
         measured = np.where(evidence.unknown, measure(), -np.inf)
         noise = uniform(evidence.seed, np.arange(len(measured)), measured.shape[1])
+        order = np.lexsort((noise, -measured), axis=0)
         ranks = np.empty(measured.shape, dtype=np.int32)
-        places = np.arange(len(measured), dtype=np.int32)
-        for label in range(measured.shape[1]):
-            ranks[np.lexsort((noise[:, label], -measured[:, label])), label] = places
-        cache[name] = ranks
-    return cache[name]
+        places = np.broadcast_to(np.arange(len(measured), dtype=np.int32)[:, None], measured.shape)
+        np.put_along_axis(ranks, order, places, axis=0)
+        return ranks
+
+    return evidence.keep(("ranks", name), rank)

@@ -26,6 +26,8 @@ class Evidence:
         scores: [N, L] EMA scores of a trained model, in [0, 1].
         priors: [L] share of images that carry each class, as far as known.
         seed: drives everything random (k-means starts, tie breaking).
+        closed: [N, L] cells not to be asked although nothing is known of them: a question about them is open already,
+            or the person who will be asked could not tell. None closes nothing.
     """
 
     features: NDArray[np.floating]
@@ -33,6 +35,7 @@ class Evidence:
     scores: NDArray[np.floating]
     priors: NDArray[np.float64]
     seed: int = 0
+    closed: NDArray[np.bool_] | None = None
     _kept: dict[object, object] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -42,6 +45,8 @@ class Evidence:
                 f"evidence does not fit together: features {self.features.shape}, labels {self.labels.shape}, "
                 f"scores {self.scores.shape}, priors {self.priors.shape}"
             )
+        if self.closed is not None and self.closed.shape != (count, classes):
+            raise MismatchError(f"evidence does not fit together: labels {self.labels.shape}, closed {self.closed.shape}")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -55,8 +60,9 @@ class Evidence:
 
     @cached_property
     def unknown(self) -> NDArray[np.bool_]:
-        """Cells nobody has answered yet, [N, L]."""
-        return np.asarray(self.codes == UNKNOWN)
+        """Cells nobody has answered yet and that may be asked, [N, L]."""
+        unknown = np.asarray(self.codes == UNKNOWN)
+        return unknown if self.closed is None else unknown & ~self.closed
 
     @property
     def expected_positives(self) -> float:
