@@ -46,7 +46,7 @@ class Evidence:
                 f"scores {self.scores.shape}, priors {self.priors.shape}"
             )
         if self.closed is not None and self.closed.shape != (count, classes):
-            raise MismatchError(f"evidence does not fit together: labels {self.labels.shape}, closed {self.closed.shape}")
+            raise MismatchError(f"evidence does not fit: labels {self.labels.shape}, closed cells {self.closed.shape}")
 
     @property
     def shape(self) -> tuple[int, int]:
