@@ -3,9 +3,10 @@
     python scripts/train_extractor.py            # a few minutes on two CPU cores; overwrites the packaged file
     python scripts/train_extractor.py --quick --out /tmp/builtin.safetensors
 
-Task: from the pooled features, tell which of the 80 classes (digit and colour) a scene shows and what its ground is
-made of. The digit images come from the pool reserved for this ("extractor" in datasets/scenes.py). The same arguments
-give the same bytes on the same machine and thread count.
+Tasks: tell from the pooled features which of the 80 classes (digit and colour) a scene shows and what its ground is
+made of, and from each place of the last map which digit and which colour has its centre there. The digit images come
+from the pool reserved for this ("extractor" in datasets/scenes.py). The same arguments give the same bytes on the same
+machine and thread count.
 """
 
 from __future__ import annotations
@@ -15,71 +16,115 @@ import hashlib
 import itertools
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spml_annotate.datasets.scene_drawing import TEXTURES
+from spml_annotate.datasets.scene_drawing import COLOURS, TEXTURES, Scene
 from spml_annotate.datasets.scenes import class_names, draw_scenes
-from spml_annotate.embed.builtin import BUILTIN_PREPROCESSING, WEIGHTS, BuiltinNetwork
+from spml_annotate.embed.builtin import BUILTIN_PREPROCESSING, WEIGHTS, BuiltinNetwork, pooled
 from spml_annotate.stores.atomic import write_atomically
 
-SIDE = BUILTIN_PREPROCESSING.size
 SEED = 1_000_003
 """Of the scenes; far from the small seeds that people use for the data set itself."""
+GRID = BUILTIN_PREPROCESSING.size // 8
+CLASSES = len(class_names())
+GROUND_WEIGHT = 0.15
+"""Most places show no object's centre; this keeps them from drowning those that do."""
 
 
-def paint(count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Pictures uint8 [N, 3, S, S], classes float [N, 80] and ground textures int64 [N]."""
-    pictures = np.empty((count, SIDE, SIDE, 3), dtype=np.uint8)
-    classes = np.zeros((count, len(class_names())), dtype=np.float32)
+class Lessons(NamedTuple):
+    """N scenes: normalised ``pictures`` [N, 3, S, S] as uint8, and what is to be told from them.
+
+    ``classes`` float [N, 80], ``textures`` int64 [N], ``digits`` and ``colours`` int64 [N, G, G], 0 for none.
+    """
+
+    pictures: Tensor
+    classes: Tensor
+    textures: Tensor
+    digits: Tensor
+    colours: Tensor
+
+
+def paint(count: int) -> Lessons:
+    """Draw the lessons."""
+    side = BUILTIN_PREPROCESSING.size
+    pictures = np.empty((count, side, side, 3), dtype=np.uint8)
+    classes = np.zeros((count, CLASSES), dtype=np.float32)
     textures = np.empty(count, dtype=np.int64)
-    for number, scene in enumerate(draw_scenes("extractor", count, seed=SEED, size=SIDE)):
-        pictures[number], textures[number] = scene.picture, scene.texture
+    places = np.zeros((2, count, GRID, GRID), dtype=np.int64)
+    for number, scene in enumerate(draw_scenes("extractor", count, seed=SEED)):
+        small = Image.fromarray(scene.picture).resize((side, side), Image.Resampling.BILINEAR)
+        pictures[number], textures[number] = np.asarray(small), scene.texture
         classes[number, list(scene.labels)] = 1.0
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2), torch.from_numpy(classes), torch.from_numpy(textures)
+        _mark(scene, places[:, number])
+    return Lessons(
+        torch.from_numpy(pictures).permute(0, 3, 1, 2),
+        *(torch.from_numpy(array) for array in (classes, textures, places[0], places[1])),
+    )
+
+
+def _mark(scene: Scene, places: np.ndarray) -> None:
+    """Write digit + 1 and colour + 1 where the objects' centres are; a later object lies on top."""
+    centres = (scene.corners[:, :2] + scene.corners[:, 2:]) / 2.0 / len(scene.picture) * GRID
+    for label, (across, down) in zip(scene.labels, centres.astype(int), strict=True):
+        digit, colour = divmod(label, len(COLOURS))
+        places[:, down, across] = digit + 1, colour + 1
+
+
+class Heads(nn.Module):
+    """The tasks' own layers, thrown away after the training."""
+
+    def __init__(self, network: BuiltinNetwork) -> None:
+        super().__init__()
+        self.scene = nn.Linear(network.features_dim, CLASSES + len(TEXTURES))
+        self.place = nn.Conv2d(network.features_dim // 2, 11 + len(COLOURS) + 1, 1)
+        self.register_buffer("digit_weights", torch.tensor([GROUND_WEIGHT] + [1.0] * 10))
+        self.register_buffer("colour_weights", torch.tensor([GROUND_WEIGHT] + [1.0] * len(COLOURS)))
+
+    def loss(self, maps: Tensor, lessons: Lessons) -> Tensor:
+        """Sum of the tasks' losses; in lessons without a texture only the pictures count."""
+        scene, place = self.scene(pooled(maps)), self.place(maps)
+        classes = functional.binary_cross_entropy_with_logits(scene[:, :CLASSES], lessons.classes) * CLASSES
+        texture = functional.cross_entropy(scene[:, CLASSES:], lessons.textures)
+        digit = functional.cross_entropy(place[:, :11], lessons.digits, self.digit_weights)
+        colour = functional.cross_entropy(place[:, 11:], lessons.colours, self.colour_weights)
+        return classes + 0.2 * texture + 3.0 * digit + 3.0 * colour
 
 
 def train(count: int, epochs: int, batch: int, rate: float) -> BuiltinNetwork:
     """The network after ``epochs`` over ``count`` scenes, with a one-cycle learning rate that peaks at ``rate``."""
     torch.manual_seed(SEED)
     network = BuiltinNetwork()
-    heads = nn.Linear(network.features_dim, len(class_names()) + len(TEXTURES))
-    parameters = [*network.parameters(), *heads.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=1e-3)
+    heads = Heads(network)
+    optimiser = torch.optim.AdamW([*network.parameters(), *heads.parameters()], lr=rate, weight_decay=1e-3)
     steps = count // batch
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * steps, pct_start=0.2)
-    pictures, classes, textures = paint(count)
+    lessons = paint(count)
     order = torch.Generator().manual_seed(SEED)
     started = time.monotonic()
     for epoch in range(epochs):
-        network.train()
         total = 0.0
         for rows in itertools.islice(torch.randperm(count, generator=order).split(batch), steps):
-            shifted = _shifted(pictures[rows], order)
-            outputs = heads(network(_normalised(shifted)))
-            loss = 80.0 * functional.binary_cross_entropy_with_logits(outputs[:, : -len(TEXTURES)], classes[rows])
-            loss = loss + 0.3 * functional.cross_entropy(outputs[:, -len(TEXTURES) :], textures[rows])
+            chosen = Lessons(*(part[rows] for part in lessons))
+            loss = heads.loss(network.maps(_normalised(chosen.pictures)), chosen)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
             total += loss.item()
-        print(f"epoch {epoch + 1}/{epochs}: loss {total / steps:.3f}, {time.monotonic() - started:.0f} s", flush=True)  # noqa: T201
+        seconds = time.monotonic() - started
+        print(f"epoch {epoch + 1}/{epochs}: loss {total / steps:.3f}, {seconds:.0f} s", flush=True)  # noqa: T201
     return network.eval()
 
 
 def _normalised(pictures: Tensor) -> Tensor:
     mean, deviation = BUILTIN_PREPROCESSING.mean[0], BUILTIN_PREPROCESSING.deviation[0]  # the channels are alike
     return ((pictures.float() / 255.0 - mean) / deviation).contiguous(memory_format=torch.channels_last)
-
-
-def _shifted(pictures: Tensor, random: torch.Generator) -> Tensor:
-    """The batch moved by up to 8 pixels, wrapping around: places are not worth learning by heart."""
-    down, across = (int(torch.randint(-8, 9, (), generator=random)) for _ in range(2))
-    return pictures.roll((down, across), (2, 3))
 
 
 def save(network: BuiltinNetwork, path: Path) -> str:
@@ -96,8 +141,8 @@ def main() -> None:
     """Train, write, and print the checksum to record in embed/builtin.py."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="file to write (default: the packaged one)")
-    parser.add_argument("--scenes", type=int, default=16_000, help="number of different scenes")
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--scenes", type=int, default=12_000, help="number of different scenes")
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--quick", action="store_true", help="a few steps only, to see that it runs")
     arguments = parser.parse_args()
     count, epochs, batch = (64, 1, 32) if arguments.quick else (arguments.scenes, arguments.epochs, 64)

@@ -23,7 +23,7 @@ TEXTURES = ("plain", "stripes", "checks", "blobs", "grain")
 OBJECT_COUNTS = (0.14, 0.24, 0.27, 0.20, 0.10, 0.05)
 """Chance of 1, 2, ... 6 objects in a picture; 3.03 on average."""
 
-_SIDES = (0.16, 0.46)
+_SIDES = (0.2, 0.5)
 """Smallest and largest side of an object as a share of the picture's side; small ones are the commoner."""
 _MOST_COVERED = 0.45
 """A new object hides at most this share of the box of any object that is there already."""
@@ -46,7 +46,7 @@ class Scene:
 
 
 def draw_scene(
-    random: np.random.Generator, digits: list[Floats], weights: NDArray[np.float64], *, size: int, noise: float = 16.0
+    random: np.random.Generator, digits: list[Floats], weights: NDArray[np.float64], *, size: int, noise: float = 10.0
 ) -> Scene:
     """Draw one scene of 1 to 6 objects.
 
@@ -69,7 +69,7 @@ def draw_scene(
         if place is None:
             continue
         top, left, box = place
-        shade = np.asarray(palette[colour]) * random.uniform(0.6, 1.0) + random.normal(0.0, 16.0, 3)
+        shade = np.asarray(palette[colour]) * random.uniform(0.75, 1.0) + random.normal(0.0, 10.0, 3)
         patch = canvas[top : top + ink.shape[0], left : left + ink.shape[1]]
         patch += ink[..., None] * (shade.astype(np.float32) - patch)
         labels.append(int(label))
@@ -81,7 +81,7 @@ def draw_scene(
 
 def _ground(random: np.random.Generator, texture: str, size: int) -> Floats:
     """Textured ground in two muted tints, float32 [S, S, 3]."""
-    dark, light = random.uniform(15, 75, 3), random.uniform(50, 135, 3)
+    dark, light = random.uniform(15, 60, 3), random.uniform(40, 110, 3)
     share = _pattern(random, texture, size)[..., None]
     return np.asarray(dark * (1.0 - share) + light * share, dtype=np.float32)
 

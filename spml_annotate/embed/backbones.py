@@ -98,8 +98,8 @@ def _without_classifier(network: nn.Module) -> tuple[str, int]:
 def _preset(preset: Any) -> Preprocessing:  # noqa: ANN401  (torchvision is untyped)
     """Ours, equal to torchvision's."""
     interpolation: Literal["bilinear", "bicubic"] = "bicubic" if preset.interpolation.value == "bicubic" else "bilinear"
-    mean, deviation = (tuple(float(v) for v in values) for values in (preset.mean, preset.std))
-    return Preprocessing(preset.crop_size[0], preset.resize_size[0], mean, deviation, interpolation)
+    cropped = Preprocessing(preset.crop_size[0], preset.resize_size[0], filter=interpolation)
+    return cropped.changed(mean=preset.mean, std=preset.std)
 
 
 def _register() -> None:

@@ -15,33 +15,42 @@ from torch import Tensor, nn
 from spml_annotate.embed.preprocessing import Preprocessing
 from spml_annotate.errors import DataError
 
-BUILTIN_PREPROCESSING = Preprocessing(96, None, mean=(0.5, 0.5, 0.5), deviation=(0.25, 0.25, 0.25))
+BUILTIN_PREPROCESSING = Preprocessing(64, None, mean=(0.5, 0.5, 0.5), deviation=(0.25, 0.25, 0.25))
 """As in its training; the whole picture is squeezed into the square."""
 WEIGHTS = Path(__file__).with_name("builtin.safetensors")
 WEIGHTS_SHA256 = ""
-_WIDTHS = (24, 48, 96, 128)
+_WIDTHS = (24, 48, 96, 128, 192)
 
 
 class BuiltinNetwork(nn.Module):
-    """Pictures [B, 3, S, S] to features [B, 256]: mean and maximum over the last map's places."""
+    """Pictures [B, 3, S, S] to features [B, 384]: mean and maximum over the places of the last map."""
 
     features_dim = 2 * _WIDTHS[-1]
 
     def __init__(self) -> None:
         super().__init__()
-        first, second, third, last = _WIDTHS
+        first, second, third, fourth, last = _WIDTHS
         self.layers = nn.Sequential(
             _stage(3, first, kernel=5, stride=2),
             _stage(first, second, stride=2),
-            _stage(second, second),
-            _stage(second, third, stride=2),
-            _stage(third, last),
+            _stage(second, third),
+            _stage(third, fourth, stride=2),
+            _stage(fourth, last),
         )
 
+    def maps(self, pictures: Tensor) -> Tensor:
+        """The last map [B, 192, S/8, S/8] of normalised pictures [B, 3, S, S]."""
+        maps: Tensor = self.layers(pictures)
+        return maps
+
     def forward(self, pictures: Tensor) -> Tensor:
-        """Features [B, 256] of normalised pictures [B, 3, S, S]."""
-        maps = self.layers(pictures)
-        return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1)
+        """Features [B, 384] of normalised pictures [B, 3, S, S]."""
+        return pooled(self.maps(pictures))
+
+
+def pooled(maps: Tensor) -> Tensor:
+    """Mean and maximum over the places: [B, C, G, G] to [B, 2 C]."""
+    return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1)
 
 
 def _stage(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:
