@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from spml_annotate import __version__
-from spml_annotate.acquire import Prices, Strategy, strategy
+from spml_annotate.acquire import KINDS, Prices, Strategy, strategy
 from spml_annotate.datasets.single import Bias
 from spml_annotate.errors import SettingError
 from spml_annotate.formats.dataset import TEST, TRAIN, VALIDATION, Dataset
@@ -60,10 +60,21 @@ class Plan:
         for group in (self.losses, self.strategies):
             if not group or len(set(group)) != len(group):
                 raise SettingError(f"{', '.join(group) or 'nothing'}: name each loss and each strategy once")
+        self._check_settings()
         for loss in self.losses:
             resolve(loss, self.settings.get(loss))
         for item in self.all_strategies():
             strategy(item, self._kind_settings())
+
+    def _check_settings(self) -> None:
+        for name in self.settings:
+            if name not in KINDS and name not in self.losses:
+                raise SettingError(
+                    f"--set {name}...: nothing here is called {name!r}; settings belong to a loss that is trained "
+                    f"({', '.join(self.losses)}) or to a kind of question ({', '.join(KINDS)})"
+                )
+        for name in KINDS:
+            KINDS[name].checked(self.settings.get(name, {}))
 
     def _kind_settings(self) -> dict[str, dict[str, Any]]:
         return {name: dict(values) for name, values in self.settings.items()}
