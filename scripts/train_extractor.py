@@ -87,7 +87,7 @@ class Heads(nn.Module):
         self.register_buffer("colour_weights", torch.tensor([GROUND_WEIGHT] + [1.0] * len(COLOURS)))
 
     def loss(self, maps: Tensor, lessons: Lessons) -> Tensor:
-        """Sum of the tasks' losses; in lessons without a texture only the pictures count."""
+        """Weighted sum of the tasks' losses for the last maps [B, C, G, G] of these lessons."""
         scene, place = self.scene(pooled(maps)), self.place(maps)
         classes = functional.binary_cross_entropy_with_logits(scene[:, :CLASSES], lessons.classes) * CLASSES
         texture = functional.cross_entropy(scene[:, CLASSES:], lessons.textures)

@@ -18,7 +18,7 @@ from spml_annotate.errors import DataError
 BUILTIN_PREPROCESSING = Preprocessing(64, None, mean=(0.5, 0.5, 0.5), deviation=(0.25, 0.25, 0.25))
 """As in its training; the whole picture is squeezed into the square."""
 WEIGHTS = Path(__file__).with_name("builtin.safetensors")
-WEIGHTS_SHA256 = ""
+WEIGHTS_SHA256 = "9887082e34af61344cf9162a195b0a56504ab2a74aee6c3a6e62e8c021a133f3"
 _WIDTHS = (24, 48, 96, 128, 192)
 
 
