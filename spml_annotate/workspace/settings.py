@@ -149,5 +149,7 @@ def _settings(content: dict[str, Any], path: Path) -> Settings:
 def _features(content: dict[str, Any] | None) -> FeatureSettings | None:
     if content is None:
         return None
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
+    }
     return FeatureSettings(**values)

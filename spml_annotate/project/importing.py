@@ -1,0 +1,210 @@
+"""Labels that exist already: from a CSV, an export or a features file into the log of answers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from spml_annotate.errors import DataError
+from spml_annotate.formats.dataset import Dataset
+from spml_annotate.formats.export import HUMAN, LabelTable
+from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, Answer, LabelMatrix, Observation
+from spml_annotate.workspace import Workspace
+
+Missing = Literal["unknown", "negative"]
+EXAMPLES = 3
+
+
+class Cell(NamedTuple):
+    """One label of a file, by names."""
+
+    image: str
+    label: str
+    value: int
+    annotator: str
+    time: float
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What `import_labels` did: labels in the file, how many were new, images that they are on, what was left out."""
+
+    file: str
+    labels: int
+    new: int
+    images: int
+    positives: int
+    negatives: int
+    left_out: int
+    moved: int
+
+
+@dataclass(frozen=True)
+class _Content:
+    cells: list[Cell]
+    splits: dict[str, int]
+
+
+def import_labels(
+    workspace: Workspace,
+    path: str | Path,
+    *,
+    annotator: str = "import",
+    missing: Missing = "unknown",
+    skip_unknown: bool = False,
+    splits: bool = False,
+) -> Imported:
+    """Add the labels of a file as answers with the source ``import:<file name>``; they cost no seconds.
+
+    Importing the same file again changes nothing: the id of each answer follows from the file's content.
+
+    Args:
+        workspace: the project.
+        path: a CSV (one-hot, long, or in the style of Open Images), an export (``.parquet`` or its folder; people's
+            labels only), or a features file ``.npz`` (its labels).
+        annotator: who gave the labels, where the file does not say.
+        missing: what a cell means that the file says nothing of; ``negative`` is right only for files that name every
+            positive of their images.
+        skip_unknown: leave out images that the project lacks instead of refusing the file.
+        splits: take the images' splits from the file, too.
+
+    Raises:
+        DataError: for a file that cannot be read, or that names images or classes which the project lacks; with their
+            number and the first of them. Nothing is added then.
+    """
+    path = Path(path)
+    content = _read(path, annotator, missing)
+    with workspace.writing("import-labels"):
+        rows = {name: row for row, name in enumerate(workspace.images.ids())}
+        left_out = _check(workspace, path, content, rows, skip_unknown)
+        kept = [cell for cell in content.cells if cell.image in rows]
+        added = workspace.log.append(_observations(workspace, path, kept, rows))
+        moved = _move(workspace, content.splits, rows) if splits else 0
+    values = np.array([cell.value for cell in kept], dtype=np.int8)
+    return Imported(
+        file=str(path),
+        labels=len(kept),
+        new=added,
+        images=len({cell.image for cell in kept}),
+        positives=int((values == POSITIVE).sum()),
+        negatives=int((values == NEGATIVE).sum()),
+        left_out=left_out,
+        moved=moved,
+    )
+
+
+def _read(path: Path, annotator: str, missing: Missing) -> _Content:
+    suffix = path.suffix.lower()
+    if path.is_dir() or suffix == ".parquet":
+        from spml_annotate.formats.parquet import load_parquet
+
+        return _of_table(load_parquet(path), annotator, missing)
+    if suffix == ".npz":
+        from spml_annotate.formats.features_npz import load_features
+
+        return _of_dataset(load_features(path), annotator, missing)
+    if _open_images(path):
+        from spml_annotate.formats.open_images import load_open_images
+
+        return _of_table(load_open_images(path), annotator, missing)
+    from spml_annotate.formats.csv_table import load_csv
+
+    return _of_dataset(load_csv(path), annotator, missing)
+
+
+def _open_images(path: Path) -> bool:
+    from spml_annotate.formats.text import read_records
+
+    header = next(iter(read_records(path)), None)
+    return header is not None and header.fields[0].strip() == "ImageID"
+
+
+def _of_dataset(dataset: Dataset, annotator: str, missing: Missing) -> _Content:
+    labels = dataset.labels
+    if missing == "negative":
+        codes = labels.dense()
+        codes[codes == UNKNOWN] = NEGATIVE
+        labels = LabelMatrix.from_dense(codes)
+    names = dataset.taxonomy.names
+    cells = [
+        Cell(dataset.image_ids[row], names[label], int(value), annotator, 0.0)
+        for row, label, value in zip(*(column.tolist() for column in labels.cells()), strict=True)
+    ]
+    return _Content(cells, dict(zip(dataset.image_ids, dataset.split.tolist(), strict=True)))
+
+
+def _of_table(table: LabelTable, annotator: str, missing: Missing) -> _Content:
+    if missing == "negative":
+        raise DataError("an export says of every label what it is; leave --map-missing out")
+    cells = [
+        Cell(label.image, label.label, label.value, label.annotator or annotator, label.time)
+        for label in table
+        if label.source == HUMAN
+    ]
+    return _Content(cells, dict(zip(table.image_ids, table.split.tolist(), strict=True)))
+
+
+def _check(workspace: Workspace, path: Path, content: _Content, rows: dict[str, int], skip_unknown: bool) -> int:
+    """Number of labels that are left out."""
+    strange = [cell.image for cell in content.cells if cell.image not in rows]
+    if strange and not skip_unknown:
+        named, total = list(dict.fromkeys(strange)), len({cell.image for cell in content.cells})
+        raise DataError(
+            f"{path}: {len(named)} of {total} images are not in the project, such as {_some(named)}; names are paths "
+            "relative to the folder that was added: add the images, or use --skip-unknown"
+        )
+    classes = {cell.label for cell in content.cells if cell.image in rows}
+    lacking = sorted(name for name in classes if not _known(workspace, name))
+    if lacking:
+        raise DataError(
+            f"{path}: {len(lacking)} of {len(classes)} classes are not in the project, such as {_some(lacking)}; use "
+            "`spml-annotate classes add NAME`, or `classes alias NAME OTHER` for another spelling"
+        )
+    return len(strange)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(map(repr, names[:EXAMPLES]))
+
+
+def _known(workspace: Workspace, name: str) -> bool:
+    try:
+        workspace.taxonomy.column(name)
+    except DataError:
+        return False
+    return True
+
+
+def _observations(
+    workspace: Workspace, path: Path, cells: Iterable[Cell], rows: dict[str, int]
+) -> Iterator[Observation]:
+    digest = _digest(path)
+    for image, label, value, annotator, time in cells:
+        row, column = rows[image], workspace.taxonomy.column(label)
+        answer: Answer = "yes" if value == POSITIVE else "no"
+        event = f"import:{digest}:{row}:{column}:{answer}:{annotator}"
+        yield Observation(row, column, answer, annotator, f"import:{path.name}", time=time, event=event)
+
+
+def _digest(path: Path) -> str:
+    if path.is_dir():
+        from spml_annotate.formats.parquet import LABELS
+
+        path = path / LABELS
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _move(workspace: Workspace, splits: dict[str, int], rows: dict[str, int]) -> int:
+    """Put images into the splits that the file gives; returns how many changed theirs, copies included."""
+    before = workspace.images.splits()
+    for split in sorted(set(splits.values())):
+        workspace.images.set_split(
+            [rows[name] for name, code in splits.items() if code == split and name in rows], split
+        )
+    return int((workspace.images.splits() != before).sum())

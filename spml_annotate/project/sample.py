@@ -1,0 +1,97 @@
+"""The checked sample: random images of which every class has been answered, and on which nothing is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spml_annotate.labels import POSITIVE, UNKNOWN, Codes, Rows
+from spml_annotate.stores.images import TEST, TRAIN, VALIDATION
+from spml_annotate.workspace import Workspace
+
+LEAST = 10
+"""Fewer checked images than this are not enough to choose an epoch, estimate k or calibrate thresholds by."""
+REMEDY = "ask for full checks of random images with `spml-annotate ask --validation 200`, then `spml-annotate answer`"
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Checked images: ``rows`` int64 [V] and their ``codes`` int8 [V, L]; ``waiting`` images of the split are not yet.
+
+    A cell stays UNKNOWN where the annotator could not tell, or where annotators disagree.
+    """
+
+    rows: Rows
+    codes: Codes
+    waiting: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def enough(self) -> bool:
+        """Whether it is large enough to be used at all."""
+        return len(self) >= LEAST
+
+    def positives_per_image(self) -> tuple[float, float, float]:
+        """Expected positives k with its 95 % interval (normal approximation of the mean); NaN for an empty sample."""
+        if not len(self):
+            return float("nan"), float("nan"), float("nan")
+        known = np.maximum((self.codes != UNKNOWN).sum(axis=0), 1)
+        counts = ((self.codes == POSITIVE) * (len(self) / known)).sum(
+            axis=1
+        )  # cells that nobody could tell count as the rest
+        mean = float(counts.mean())
+        half = 1.96 * float(counts.std(ddof=1)) / len(self) ** 0.5 if len(self) > 1 else float("inf")
+        return mean, max(mean - half, 0.0), mean + half
+
+
+def checked_sample(workspace: Workspace, split: int = VALIDATION) -> Sample:
+    """The checked images of a split among those that have features (all of them before the first embedding).
+
+    A check made before classes were added counts while it covers at least half of today's classes; the new classes
+    are unknown there until they are asked about. Copies of an image count once.
+    """
+    folded = workspace.folded()
+    count = workspace.embedded() or len(workspace.images)
+    candidates = np.flatnonzero(originals(workspace) & (workspace.images.splits() == split))
+    candidates = candidates[candidates < count]
+    answered = answered_cells(workspace, candidates)
+    classes = len(workspace.taxonomy)
+    sizes = [size for size in workspace.settings.batches if 2 * size >= classes]
+    whole = np.zeros(len(candidates), dtype=bool)
+    for size in sizes:
+        whole |= answered[:, :size].all(axis=1)
+    codes = folded.matrix.dense(candidates[whole])
+    some = (codes != UNKNOWN).any(axis=1)
+    return Sample(candidates[whole][some], codes[some], int((~whole).sum()))
+
+
+def answered_cells(workspace: Workspace, rows: Rows, annotator: str | None = None) -> NDArray[np.bool_]:
+    """Cells [R, L] of which somebody (or one annotator) has a standing word, be it that he could not tell."""
+    place = {int(row): position for position, row in enumerate(rows)}
+    table = np.zeros((len(rows), len(workspace.taxonomy)), dtype=bool)
+    for (row, label), words in workspace.folded().words.items():
+        if row in place and (annotator is None or any(w.observation.annotator == annotator for w in words)):
+            table[place[row], label] = True
+    return table
+
+
+def originals(workspace: Workspace) -> NDArray[np.bool_]:
+    """Images [N] that can be read and are not a copy of an earlier one."""
+    usable = np.asarray(workspace.images.originals() == np.arange(len(workspace.images)))
+    usable[list(workspace.images.errors())] = False
+    return usable
+
+
+def trainable(workspace: Workspace) -> NDArray[np.bool_]:
+    """Images [N] that may be trained on and asked about: readable ones of the train split, copies included."""
+    usable = np.asarray(workspace.images.splits() == TRAIN)
+    usable[list(workspace.images.errors())] = False
+    return usable
+
+
+SPLIT_CODES = {"validation": VALIDATION, "test": TEST}
+"""Splits that hold samples to judge by."""
