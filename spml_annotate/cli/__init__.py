@@ -7,7 +7,11 @@ import click
 from spml_annotate import __version__
 from spml_annotate.cli.catalogue import losses, strategies
 from spml_annotate.cli.errors import ErrorHandlingGroup
+from spml_annotate.cli.labelling import answer, ask, import_labels, undo
+from spml_annotate.cli.learning import embed, evaluate, propose, train
 from spml_annotate.cli.options import verbosity
+from spml_annotate.cli.results import doctor, export, status
+from spml_annotate.cli.setup import classes, images, init
 from spml_annotate.cli.simulate import simulate
 
 
@@ -26,5 +30,9 @@ def main(debug: bool) -> None:
     """
 
 
-for _command in (simulate, losses, strategies):
+_COMMANDS = (
+    simulate, init, images, classes, import_labels, embed, train, propose, ask, answer, undo, evaluate, export, status,
+    losses, strategies, doctor,
+)  # fmt: skip
+for _command in _COMMANDS:
     main.add_command(_command)

@@ -1,0 +1,215 @@
+"""``import-labels``, ``ask``, ``answer`` and ``undo``: how facts get into a project."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from spml_annotate.cli.options import echo_json, json_option, parse_assignments, seed_option, set_option, verbosity
+from spml_annotate.cli.projects import annotator_option, duration, open_project, parse_budget, project_option
+from spml_annotate.errors import SettingError
+
+if TYPE_CHECKING:
+    from spml_annotate.project import Asking, Project
+    from spml_annotate.project.importing import Missing
+
+SHOWN = 10
+
+
+@click.command("import-labels")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--annotator", default="import", show_default=True, help="Who gave the labels, where FILE does not say.")
+@click.option(
+    "--map-missing",
+    "missing",
+    type=click.Choice(["unknown", "negative"]),
+    default="unknown",
+    show_default=True,
+    help="What a cell means of which FILE says nothing; negative only if FILE names every positive of its images.",
+)
+@click.option("--skip-unknown", is_flag=True, help="Leave out images that the project lacks instead of refusing FILE.")
+@click.option("--splits", is_flag=True, help="Take the images' splits from FILE, too.")
+@project_option
+@json_option
+@verbosity
+def import_labels(
+    file: Path, annotator: str, missing: Missing, skip_unknown: bool, splits: bool, folder: Path, as_json: bool
+) -> None:
+    """Add labels that exist already; the same FILE again changes nothing.
+
+    FILE is a CSV (one column per class, or image,label[,value][,split], or in the style of Open Images), an export
+    (.parquet) or a features file (.npz). Images are matched by their path relative to the folder that was added.
+    """
+    with open_project(folder) as project:
+        done = project.import_labels(
+            file, annotator=annotator, missing=missing, skip_unknown=skip_unknown, splits=splits
+        )
+    if as_json:
+        echo_json(asdict(done))
+        return
+    click.echo(
+        f"{done.labels} labels on {done.images} images ({done.positives} yes, {done.negatives} no): {done.new} new, "
+        f"{done.labels - done.new} were there already"
+    )
+    if done.left_out:
+        click.echo(f"{done.left_out} labels left out: their images are not in the project")
+    if done.moved:
+        click.echo(f"{done.moved} images changed their split")
+
+
+@click.command()
+@click.option(
+    "--strategy",
+    default="expected-positives",
+    show_default=True,
+    metavar="NAME[:KIND]",
+    help="How questions are chosen, and by which kind they are asked; see `spml-annotate strategies`.",
+)
+@click.option("--budget", default="1h", show_default=True, help="Time of a person to plan for: 1h, 30m or 600s.")
+@click.option("--pick", is_flag=True, help="Ask for one positive on images about which nothing is known.")
+@click.option(
+    "--validation",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Draw random images until N are set aside, and ask for full checks of them; 200 are usual.",
+)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the questions to a CSV file.")
+@annotator_option
+@set_option
+@seed_option
+@project_option
+@json_option
+@verbosity
+def ask(
+    strategy: str,
+    budget: str,
+    pick: bool,
+    validation: int | None,
+    out: Path | None,
+    annotator: str,
+    assignments: tuple[str, ...],
+    seed: int,
+    folder: Path,
+    as_json: bool,
+) -> None:
+    """Put questions: those that are open already, then new ones worth the next seconds.
+
+    Answer them with `spml-annotate answer`, here or from a file.
+    """
+    if pick and validation is not None:
+        raise SettingError("--pick and --validation are different questions; ask for one of them at a time")
+    seconds = parse_budget(budget)
+    with open_project(folder) as project:
+        if validation is not None:
+            asking = project.ask_validation(validation, annotator=annotator, seed=seed)
+        elif pick:
+            asking = project.ask_picks(budget=seconds, annotator=annotator, seed=seed)
+        else:
+            settings = parse_assignments(assignments)
+            asking = project.ask(strategy, budget=seconds, annotator=annotator, settings=settings, seed=seed)
+        lines = _questions(project, asking)
+        if out is not None:
+            _write_questions(out, lines)
+    if as_json:
+        facts = {"again": len(asking.again), "new": len(asking.new), "seconds": asking.seconds, "open": asking.open}
+        echo_json({**facts, "drawn": asking.drawn, "questions": lines})
+        return
+    _show(asking, lines, out)
+
+
+def _show(asking: Asking, lines: list[dict[str, Any]], out: Path | None) -> None:
+    if asking.drawn:
+        click.echo(f"{asking.drawn} random images set aside as the checked sample; they are never trained on")
+    again = f" ({len(asking.again)} of them were open already)" if asking.again else ""
+    click.echo(f"{len(lines)} questions{again}, about {duration(asking.seconds)} of a person's time")
+    for line in lines[:SHOWN]:
+        labels = line["labels"]
+        some = ", ".join(labels[:6]) + (f", ... ({len(labels)} classes)" if len(labels) > 6 else "")
+        click.echo(f"  {line['question']}  {line['kind']:<7} {line['image']}: {some}")
+    if len(lines) > SHOWN:
+        click.echo(f"  ... and {len(lines) - SHOWN} more" + ("" if out else " (--out FILE writes all)"))
+    if out is not None:
+        click.echo(f"questions written to {out}")
+    click.echo(
+        "next: spml-annotate answer" if lines else "nothing to ask: all cells are known, open or not to be asked"
+    )
+
+
+def _questions(project: Project, asking: Asking) -> list[dict[str, Any]]:
+    names, ids, paths = project.taxonomy.names, project.image_ids, project.workspace.image_paths()
+    return [
+        {
+            "question": question.query.id,
+            "image": ids[question.query.row],
+            "path": str(paths[question.query.row]),
+            "kind": question.query.kind,
+            "labels": [names[label] for label in question.remaining],
+            "ticked": [names[label] for label in question.query.shown if label in question.remaining],
+            "seconds": question.query.seconds,
+        }
+        for question in (*asking.again, *asking.new)
+    ]
+
+
+def _write_questions(path: Path, lines: list[dict[str, Any]]) -> None:
+    from spml_annotate.formats.text import csv_line
+    from spml_annotate.stores.atomic import write_atomically
+
+    columns = ("question", "image", "path", "kind", "labels", "ticked", "seconds")
+    content = [csv_line(columns)]
+    for line in lines:
+        values = (line[name] for name in columns)
+        content.append(csv_line("|".join(v) if isinstance(v, list) else str(v) for v in values))
+    write_atomically(path, lambda file: file.writelines(content))
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--limit", type=click.IntRange(1), help="Stop after so many questions (in the terminal).")
+@annotator_option
+@project_option
+@json_option
+@verbosity
+def answer(file: Path | None, limit: int | None, annotator: str, folder: Path, as_json: bool) -> None:
+    """Answer the open questions in the terminal, or read answers from FILE.
+
+    FILE is a CSV with the columns question,label,answer or image,label,answer (and seconds, if measured), or JSON lines
+    with the same names. Answers are yes, no, unsure or skip; an empty label answers all classes that no other line
+    names. Every answer is stored at once, and the same FILE again changes nothing.
+    """
+    with open_project(folder) as project:
+        if file is None:
+            from spml_annotate.cli.terminal import Session
+
+            answered, stored = Session(project.workspace, annotator).run(limit)
+            done: dict[str, Any] = {"questions": answered, "answers": stored, "open": len(project.open_questions())}
+        else:
+            done = {**asdict(project.answer(file, annotator=annotator)), "open": len(project.open_questions())}
+    if as_json:
+        echo_json(done)
+        return
+    already = done["answers"] - done.get("new", done["answers"])
+    known = f" ({already} were there already)" if already else ""
+    click.echo(
+        f"{done['questions']} questions, {done['answers']} answers stored{known}; {done['open']} questions are open"
+    )
+
+
+@click.command()
+@click.option("--question", metavar="ID", help="Id of the question. [default: the one answered last]")
+@project_option
+@json_option
+@verbosity
+def undo(question: str | None, folder: Path, as_json: bool) -> None:
+    """Take back the answers to a question; it is open again, and nothing is deleted from the log."""
+    with open_project(folder) as project:
+        done = project.undo(question)
+    if as_json:
+        echo_json(asdict(done))
+        return
+    said = ", ".join(f"{label}: {text}" for label, text in done.answers[:SHOWN])
+    more = f", ... ({len(done.answers)} in all)" if len(done.answers) > SHOWN else ""
+    click.echo(f"took back {done.kind or 'answers'} {done.question} on {done.image}: {said}{more}")
