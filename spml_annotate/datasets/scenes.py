@@ -18,6 +18,7 @@ from spml_annotate.embed.pictures import ArrayPictures
 from spml_annotate.errors import DataError, SettingError
 from spml_annotate.formats.dataset import SPLITS, Boxes, Dataset
 from spml_annotate.labels import NEGATIVE, POSITIVE, LabelMatrix
+from spml_annotate.progress import progress
 from spml_annotate.stores.atomic import write_atomically, write_text
 from spml_annotate.taxonomy import Taxonomy
 
@@ -98,7 +99,7 @@ def load_scenes(*, seed: int = 0, train: int = 1500, validation: int = 300, test
     corners: list[NDArray[np.float32]] = []
     row = 0
     for pool, count in counts.items():
-        for scene in draw_scenes(pool, count, seed=seed, size=size):
+        for scene in progress(draw_scenes(pool, count, seed=seed, size=size), total=count, what=f"drawing {pool}"):
             pictures[row] = scene.picture
             truth[row, list(scene.labels)] = POSITIVE
             rows.extend([row] * len(scene.labels))
@@ -148,7 +149,7 @@ def write_scenes(folder: str | Path, dataset: Dataset) -> Path:
         raise DataError(f"{dataset.name}: there are no pictures to write, only features")
     base = Path(folder)
     root = base / "pictures"
-    for row, image_id in enumerate(dataset.image_ids):
+    for row, image_id in enumerate(progress(dataset.image_ids, total=len(dataset), what="writing pictures")):
         path = root / image_id
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, partial(_save_png, dataset.pictures.read(row)))
