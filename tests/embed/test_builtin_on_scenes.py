@@ -22,10 +22,10 @@ def linear_head_map(features, targets, data, decay):
     random = torch.Generator().manual_seed(0)
     weight = torch.zeros(features.shape[1], 80, requires_grad=True)
     bias = torch.zeros(80, requires_grad=True)
-    optimiser = torch.optim.Adam([weight, bias], lr=3e-3, weight_decay=decay)
+    optimiser = torch.optim.Adam([weight, bias], lr=6e-3, weight_decay=decay)
     best = (0.0, 0.0)
-    for epoch in range(30):
-        for batch in torch.randperm(len(targets), generator=random).split(32):
+    for epoch in range(25):
+        for batch in torch.randperm(len(targets), generator=random).split(64):
             logits = features[rows[TRAIN][batch]] @ weight + bias
             loss = functional.binary_cross_entropy_with_logits(logits, targets[batch])
             optimiser.zero_grad()
@@ -38,7 +38,17 @@ def linear_head_map(features, targets, data, decay):
     return best
 
 
+@pytest.fixture
+def one_thread():
+    """Products this small are slower on several threads when the machine is busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 def test_all_labels_reach_three_quarters_and_single_positives_stay_behind():
     data = load_scenes()
     blocks = extract(load_backbone(device="cpu"), data.pictures)
@@ -50,8 +60,9 @@ def test_all_labels_reach_three_quarters_and_single_positives_stay_behind():
     single = torch.zeros_like(truth)
     for row, codes in enumerate(data.truth[train]):
         single[row, random.choice(np.flatnonzero(codes == 1))] = 1.0
-    full = max(linear_head_map(features, truth, data, decay) for decay in (0.0, 1e-4))[1]
-    assumed_negative = max(linear_head_map(features, single, data, decay) for decay in (1e-4, 1e-3))[1]
+    full = linear_head_map(features, truth, data, 1e-4)[1]
+    assumed_negative = linear_head_map(features, single, data, 1e-4)[1]
+    print(f"full {full:.3f}, assume-negative {assumed_negative:.3f}")
     assert full >= 0.75
     assert assumed_negative <= full - 0.05
     assert assumed_negative >= 0.5  # one positive per image is worth having all the same
