@@ -133,6 +133,31 @@ def fold(log: Iterable[Observation], shape: tuple[int, int], policy: Policy = "u
     return Folded(matrix, words)
 
 
+_CODE = {"yes": POSITIVE, "no": NEGATIVE}
+
+
+def fold_matrix(log: Iterable[Observation], shape: tuple[int, int], policy: Policy = "unanimous") -> LabelMatrix:
+    """The matrix of `fold` alone, several times faster where most cells were answered once (bulk imports, simulation).
+
+    Cells with a single observation need no policy and are read as columns; the others go through `fold`.
+    """
+    said = list(log)
+    cells = np.fromiter((o.row * shape[1] + o.label for o in said), np.int64, len(said))
+    outside = any(o.label >= shape[1] for o in said)
+    _, place, count = np.unique(cells, return_inverse=True, return_counts=True)
+    single = count[place] == 1
+    contested = fold(said if outside else [said[i] for i in np.flatnonzero(~single)], shape, policy).matrix
+    codes = np.fromiter((_CODE.get(o.answer, UNKNOWN) for o in said), np.int8, len(said))
+    plain = single & (codes != UNKNOWN)
+    rows, labels, values = contested.cells()
+    return LabelMatrix.from_cells(
+        np.concatenate((cells[plain] // shape[1], rows)),
+        np.concatenate((cells[plain] % shape[1], labels)),
+        np.concatenate((codes[plain], values)),
+        shape,
+    )
+
+
 def _decide(words: list[Word], policy: Policy) -> int:
     if policy == "last":
         return POSITIVE if words[-1].observation.answer == "yes" else NEGATIVE

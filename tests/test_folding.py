@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spml_annotate.errors import DataError, SettingError
-from spml_annotate.folding import POLICIES, Conflict, fold, last_words, retractions
+from spml_annotate.folding import POLICIES, Conflict, fold, fold_matrix, last_words, retractions
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, Observation
 
 SHAPE = (3, 2)
@@ -239,3 +239,16 @@ def test_dawid_skene_follows_whoever_proved_reliable() -> None:
     log += [says("good", "yes", 30), says("coin", "no", 30)]
     assert fold(log, (31, 1), "dawid-skene").matrix.dense()[30, 0] == POSITIVE
     assert fold(log, (31, 1), "majority").matrix.dense()[30, 0] == UNKNOWN
+
+
+@given(logs, st.sampled_from(POLICIES))
+def test_the_matrix_alone_is_the_matrix_of_the_fold(log: list[Observation], policy: str) -> None:
+    shape = (5, 5)
+    assert fold_matrix(log, shape, policy) == fold(log, shape, policy).matrix
+
+
+def test_the_matrix_alone_refuses_what_the_fold_refuses() -> None:
+    for row, label in ((3, 0), (0, 2)):
+        with pytest.raises(DataError, match="outside the table"):
+            fold_matrix([says("ann", "yes", row, label)], (3, 2))
+    assert fold_matrix([], (3, 2)).known == 0

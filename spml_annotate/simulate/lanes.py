@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from spml_annotate.acquire import KINDS, Query, Strategy, choose
 from spml_annotate.datasets.single import single_positives
-from spml_annotate.folding import fold
+from spml_annotate.folding import fold_matrix
 from spml_annotate.formats.dataset import TRAIN, Dataset
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, LabelMatrix, Observation
 from spml_annotate.oracles.simulated import SimulatedOracle
 from spml_annotate.propose import Evidence
 from spml_annotate.simulate.plan import BASELINE, Plan
 
-PASSES = 4  # choosing again while answers turn out cheaper than expected and time is left
+PASSES = 2  # choosing again while answers turn out cheaper than expected and time is left
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class Lane:
 
     def learn(self, observations: Iterable[Observation]) -> None:
         """Add answers about cells that were unknown."""
-        rows, labels, values = fold(observations, self.codes.shape).matrix.cells()  # type: ignore[arg-type]
+        images, classes = self.codes.shape
+        rows, labels, values = fold_matrix(observations, (images, classes)).cells()
         self.codes[rows, labels] = values
 
     @property
