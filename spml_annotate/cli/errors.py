@@ -14,7 +14,7 @@ from spml_annotate.errors import SpmlError
 class ErrorHandlingGroup(click.Group):
     """A group whose commands end in one line on standard error instead of a traceback (unless ``--debug``)."""
 
-    def main(  # type: ignore[override]  # click overloads it by standalone_mode; this one serves both
+    def main(
         self,
         args: Sequence[str] | None = None,
         prog_name: str | None = None,
@@ -26,7 +26,9 @@ class ErrorHandlingGroup(click.Group):
         """Run, and exit with the code that the outcome deserves."""
         debug = "--debug" in (sys.argv[1:] if args is None else args)
         try:
-            result = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            result = super().main(
+                args, prog_name, complete_var, standalone_mode=False, windows_expand_args=windows_expand_args, **extra
+            )
         except click.exceptions.Exit as stop:
             result = stop.exit_code
         except click.ClickException as mistake:

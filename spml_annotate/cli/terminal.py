@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -29,7 +30,7 @@ def read_line(prompt: str) -> str:
         Stop: at the end of the input.
     """
     click.echo(prompt, nl=False)
-    line = click.get_text_stream("stdin").readline()
+    line = sys.stdin.readline()
     if not line:
         click.echo()
         raise Stop
