@@ -15,6 +15,7 @@ from spml_annotate.progress import progress
 from spml_annotate.training.groups import HeadGroup, make_groups
 from spml_annotate.training.heads import Features, HeadRun, HeadsResult, LinearHead, Scaling
 from spml_annotate.training.inputs import DEFAULT_EXPECTED_POSITIVES, Method, resolve, usable_labels
+from spml_annotate.training.matrix import HeadMatrix
 from spml_annotate.training.metrics import average_precision
 
 Labels = LabelMatrix | NDArray[np.int8]
@@ -107,9 +108,9 @@ class _Judge:
         self.codes = codes
         self.left_out = int((~(codes == POSITIVE).any(axis=0)).sum())
 
-    def judge(self, group: HeadGroup) -> NDArray[np.float64]:
-        logits = group.logits(self.features.to(group.weight.device))
-        return np.asarray(np.nanmean(average_precision(logits.float().cpu().numpy(), self.codes), axis=-1))
+    def judge(self, group: HeadGroup, logits: torch.Tensor) -> NDArray[np.float64]:
+        scores = group.own(logits).float().cpu().numpy()
+        return np.asarray(np.nanmean(average_precision(scores, self.codes), axis=-1))
 
 
 def _judge(validation: Validation | None, scaling: Scaling) -> _Judge | None:
@@ -151,40 +152,54 @@ class _Fit:
     ) -> None:
         """Train the runs that share these images."""
         scaled = torch.from_numpy(self.scaling.apply(self.features[rows])).to(self.device)
-        tables = [c[rows] for c in codes]
-        dimension, k = scaled.shape[1], self.expected_positives
-        groups = make_groups(members, runs, methods, tables, dimension, k, self.device)
-        optimizer = torch.optim.AdamW(
-            [g for group in groups for g in group.optimizer_groups()], fused=_fused(self.device)
+        tables = {member: codes[member][rows] for member in members}
+        groups, matrix = make_groups(
+            members, runs, methods, tables, scaled.shape[1], self.expected_positives, self.device
         )
+        learned = [extra for group in groups for extra in group.optimizer_groups()]
+        optimizer = torch.optim.AdamW(matrix.optimizer_groups() + learned, fused=_fused(self.device))
         order = torch.Generator().manual_seed(self.seed)
         for epoch in progress(range(self.epochs), total=self.epochs, what=self.what):
             for batch in torch.split(torch.randperm(len(rows), generator=order), self.batch_size):
-                self._step(groups, optimizer, scaled, batch.to(self.device), epoch)
-            for group in groups:
-                group.end_epoch(epoch, self.judge.judge(group) if self.judge else None)
+                self._step(groups, matrix, optimizer, scaled, batch.to(self.device), epoch)
+            self._end_epoch(groups, matrix, epoch)
         for group in groups:
-            self._collect(group, rows)
+            self._collect(group, matrix, rows)
 
     def _step(
         self,
         groups: list[HeadGroup],
+        matrix: HeadMatrix,
         optimizer: torch.optim.Optimizer,
         scaled: torch.Tensor,
         batch: torch.Tensor,
         epoch: int,
     ) -> None:
-        part = scaled[batch]
+        part = scaled.index_select(0, batch)
+        logits = matrix.logits(part)
         optimizer.zero_grad(set_to_none=True)
-        losses = [group.loss(part, batch, (epoch, self.epochs)) for group in groups]
+        own = [group.own(logits).contiguous().requires_grad_() for group in groups]  # [H, B, L] each
+        losses = [group.loss(mine, batch, (epoch, self.epochs)) for group, mine in zip(groups, own, strict=True)]
         torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]  # torch ships it without annotations
+        gradient = torch.empty_like(logits)
+        for group, mine in zip(groups, own, strict=True):
+            assert mine.grad is not None  # every loss depends on its logits
+            group.own(gradient).copy_(mine.grad)
+        matrix.backward(part, gradient)
         optimizer.step()
-        for group in groups:
-            group.remember(batch, epoch)
+        matrix.remember(batch, logits, epoch)
+        for group, mine in zip(groups, own, strict=True):
+            group.remember(batch, mine)
 
-    def _collect(self, group: HeadGroup, rows: NDArray[np.int64]) -> None:
+    def _end_epoch(self, groups: list[HeadGroup], matrix: HeadMatrix, epoch: int) -> None:
+        logits = matrix.logits(self.judge.features.to(self.device)) if self.judge else None
+        for group in groups:
+            judged = self.judge.judge(group, logits) if self.judge and logits is not None else None
+            group.end_epoch(epoch, matrix, judged)
+
+    def _collect(self, group: HeadGroup, matrix: HeadMatrix, rows: NDArray[np.int64]) -> None:
         for place, run in enumerate(group.members):
-            weight, bias, ema = group.selected(place)
+            weight, bias, ema = group.selected(place, matrix)
             self.heads[run] = LinearHead(weight, bias, self.scaling)
             self.chosen[run], self.history[run] = group.epoch[place], group.history[place]
             self.ema[run] = (rows, ema)
