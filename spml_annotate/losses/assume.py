@@ -87,6 +87,7 @@ def an_ls(logits: Tensor, labels: Tensor, *, smoothing: Setting = 0.1) -> Tensor
 @LOSSES.register(
     "wan",
     **_COLE,
+    start="undecided",  # one positive weighs as much as all its assumed negatives
     published_defaults={"all": {"negative_weight": "1/(L-1)"}},
     differs=_WITH_NEGATIVES,
 )

@@ -20,6 +20,7 @@ from spml_annotate.losses.cells import Setting, cross_entropy, is_positive
     repository="Correr-Zhou/SPML-AckTheUnknown",
     family="entropy",
     certainty="A",
+    start="undecided",  # where unknown cells are wanted to stay
     published_defaults={
         "voc": {"entropy_weight": 0.2},
         "coco": {"entropy_weight": 0.1},

@@ -134,7 +134,9 @@ def make_groups(
         first = groups[-1].columns.stop if groups else 0
         groups.append(HeadGroup(alike[key], runs, methods, codes, first, device))
     seeds = [runs[member].seed for group in groups for member in group.members]
-    weight, bias = _initial(seeds, dimension, classes, expected_positives)
+    expected = {"prior": min(max(expected_positives / classes, 1e-4), 0.5), "undecided": 0.5}
+    starts = [expected[methods[member].loss.facts["start"]] for group in groups for member in group.members]
+    weight, bias = _initial(seeds, starts, dimension, classes)
     shares = [(group.columns, group.run.learning_rate, group.run.weight_decay) for group in groups]
     return groups, HeadMatrix(weight.to(device), bias.to(device), images, shares)
 
@@ -149,16 +151,15 @@ def _stacked(settings: list[dict[str, Any]], device: torch.device) -> dict[str, 
     return stacked
 
 
-def _initial(
-    seeds: list[int], dimension: int, classes: int, expected_positives: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Small random weights [H*L, D], each head's from its own seed, and biases [H*L] that predict k positives.
+def _initial(seeds: list[int], shares: list[float], dimension: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Small random weights [H*L, D], each head's from its own seed, and biases [H*L] that predict its share.
 
-    From a bias of zero the first epochs would go into teaching every class that it is rare.
+    Where a method takes nearly all cells for negatives, the first epochs after a bias of zero would go into teaching
+    every class that it is rare; where it does not, a bias of rare classes would never be unlearnt.
     """
     weights = [
         torch.randn((dimension, classes), generator=torch.Generator().manual_seed(seed)).t() * (0.01 / dimension**0.5)
         for seed in seeds
     ]
-    share = min(max(expected_positives / classes, 1e-4), 0.5)
-    return torch.cat(weights), torch.full((len(seeds) * classes,), math.log(share / (1.0 - share)))
+    biases = [torch.full((classes,), math.log(share / (1.0 - share))) for share in shares]
+    return torch.cat(weights), torch.cat(biases)
