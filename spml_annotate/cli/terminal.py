@@ -126,6 +126,8 @@ class Session:
                 continue
             if entry.lower() == "q":
                 raise Stop
+            if entry == "?":
+                continue
             if entry.lower() in REST:
                 self._store(question, dict.fromkeys(question.remaining, KEYS[entry.lower()]))
                 return

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spml_annotate.errors import DataError
+from spml_annotate.errors import DataError, SettingError
 from spml_annotate.labels import NEGATIVE, POSITIVE
 from spml_annotate.project.evidence import priors_of, training_labels
 from spml_annotate.project.sample import checked_sample
@@ -66,8 +66,14 @@ def train(
     Raises:
         DataError: if no image is embedded, or nothing is known. SettingError: for a loss or setting that cannot be.
     """
+    from spml_annotate.losses import LOSSES
     from spml_annotate.training import HeadRun, fit_heads
 
+    if LOSSES[loss].facts.get("oracle", False):
+        raise SettingError(
+            f"--loss {loss} must be told every true negative, which no project knows; it is a reference for "
+            "`spml-annotate simulate`: choose another (`spml-annotate losses`)"
+        )
     with workspace.writing("train"):
         features = workspace.read_features()
         labels = training_labels(workspace, len(features))

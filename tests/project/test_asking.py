@@ -100,6 +100,18 @@ def test_validation_images_leave_training_with_their_copies(world, project):
         project.ask_validation(60)
 
 
+def test_copies_are_set_aside_with_their_original(world, project, tmp_path):
+    copy = tmp_path / "copies" / "again.png"
+    copy.parent.mkdir()
+    copy.write_bytes((world.pictures / project.image_ids[8]).read_bytes())
+    assert project.add_images(copy.parent).duplicates == (("again.png", project.image_ids[8]),)
+    project.ask_validation(55)
+    splits = project.workspace.images.splits()
+    assert splits[60] == splits[8]
+    assert 60 not in {question.query.row for question in project.open_questions()}
+    assert (splits[:60] == 1).sum() == 55
+
+
 def test_an_interrupted_draw_is_healed(project):
     project.workspace.images.set_split([3, 4], 1)  # drawn, and killed before the questions were stored
     asked = project.ask_validation(2)

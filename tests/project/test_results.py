@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from spml_annotate.errors import DataError, MismatchError
+from spml_annotate.errors import DataError, MismatchError, SettingError
 from spml_annotate.formats.open_images import load_open_images
 from spml_annotate.formats.parquet import load_parquet
 from spml_annotate.labels import POSITIVE, UNKNOWN, Observation
@@ -59,6 +59,12 @@ def test_nothing_known_is_an_error_with_a_remedy(world, project):
         project.train()
     with pytest.raises(DataError, match="no trained model yet"):
         project.propose()
+
+
+def test_a_loss_that_needs_the_truth_is_refused(checked):
+    with pytest.raises(SettingError, match="told every true negative"):
+        checked.train(loss="iun")
+    assert checked.status().model == "0001"
 
 
 def test_proposals_are_of_unknown_cells_outside_the_sample(taught, tmp_path):
