@@ -91,8 +91,8 @@ def embed(
 @set_option
 @click.option("--epochs", type=click.IntRange(1), default=25, show_default=True, help="Passes over the images.")
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images per step.")
-@click.option("--learning-rate", type=float, default=2e-3, show_default=True, help="AdamW's learning rate.")
-@click.option("--weight-decay", type=float, default=1e-2, show_default=True, help="AdamW's weight decay.")
+@click.option("--learning-rate", type=float, default=3e-3, show_default=True, help="AdamW's learning rate.")
+@click.option("--weight-decay", type=float, default=0.3, show_default=True, help="AdamW's weight decay.")
 @click.option(
     "--expected-positives",
     type=float,

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=click.IntRange(1), default=25, show_default=True, help="Training epochs per round.")
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images per step.")
 @click.option("--learning-rate", type=float, default=3e-3, show_default=True, help="AdamW's learning rate.")
-@click.option("--weight-decay", type=float, default=1.0, show_default=True, help="AdamW's weight decay.")
+@click.option("--weight-decay", type=float, default=0.3, show_default=True, help="AdamW's weight decay.")
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the images of DATASET, where it needs one.")
 @click.option("--backbone", default="builtin", show_default=True, help="Embeds pictures that come without features.")
 @click.option(

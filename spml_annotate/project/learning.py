@@ -16,6 +16,7 @@ from spml_annotate.labels import NEGATIVE, POSITIVE
 from spml_annotate.project.evidence import priors_of, training_labels
 from spml_annotate.project.sample import checked_sample
 from spml_annotate.project.scoring import write_scores
+from spml_annotate.training.heads import LEARNING_RATE, WEIGHT_DECAY
 from spml_annotate.workspace import ModelVersion, Workspace
 from spml_annotate.workspace.models import head_key, write_model
 
@@ -52,8 +53,8 @@ def train(
     settings: Mapping[str, Any] = _NOTHING,
     epochs: int = 25,
     batch_size: int = 64,
-    learning_rate: float = 2e-3,
-    weight_decay: float = 1e-2,
+    learning_rate: float = LEARNING_RATE,
+    weight_decay: float = WEIGHT_DECAY,
     expected_positives: float | None = None,
     seed: int = 0,
     device: str = "auto",

@@ -40,8 +40,8 @@ def draw(rows: Sequence[Mapping[str, Any]], title: str, note: str = "") -> Figur
     handles, names = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names)), frameon=False, fontsize=9)
     figure.suptitle(title, fontsize=12)
-    if note:  # hangs below the legend, outside the layout's reach
-        figure.text(0.5, -0.01, note, fontsize=8, color="#555555", ha="center", va="top")
+    if note:
+        axes.flat[0].set_title(note, loc="left", fontsize=7.5, color="#555555", pad=20)
     return figure
 
 
@@ -64,7 +64,7 @@ def _panel(axis: Axes, loss: str, found: list[Curve], first: bool) -> None:
         )  # fmt: skip
     axis.set_xscale("log")
     _ticks(axis, min(float(c.hours[0]) for c in found), max(float(c.hours[-1]) for c in found))
-    axis.set_title(f"loss: {loss}", fontsize=10)
+    axis.set_title(f"loss: {loss}", fontsize=10, pad=6)
     axis.set_xlabel("hours of human time")
     axis.grid(alpha=0.25, linewidth=0.6)
     for side in ("top", "right"):

@@ -15,6 +15,7 @@ from spml_annotate.acquire import KINDS, Prices, Strategy, strategy
 from spml_annotate.datasets.single import Bias
 from spml_annotate.errors import SettingError
 from spml_annotate.formats.dataset import TEST, TRAIN, VALIDATION, Dataset
+from spml_annotate.training.heads import LEARNING_RATE, WEIGHT_DECAY
 from spml_annotate.training.inputs import resolve
 
 BASELINE = "random-images"
@@ -45,8 +46,8 @@ class Plan:
     expected_positives: float | None = None
     epochs: int = 25
     batch_size: int = 64
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
+    learning_rate: float = LEARNING_RATE
+    weight_decay: float = WEIGHT_DECAY
     seed: int = 0
     count_validation: bool = False
     prices: Prices = field(default_factory=Prices)

@@ -20,6 +20,11 @@ Features = NDArray[np.floating]
 ROW_LENGTH = 6.0
 
 
+# AdamW's, for features of that length; the decay holds for weights and biases alike.
+LEARNING_RATE = 3e-3
+WEIGHT_DECAY = 0.3
+
+
 @dataclass(frozen=True)
 class HeadRun:
     """One head to train: loss, settings, labels (an index into the label sets given), seed and optimiser settings.
@@ -31,8 +36,8 @@ class HeadRun:
     settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     label_set: int = 0
     seed: int = 0
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
+    learning_rate: float = LEARNING_RATE
+    weight_decay: float = WEIGHT_DECAY
 
 
 @dataclass(frozen=True, eq=False)

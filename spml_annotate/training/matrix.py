@@ -37,7 +37,7 @@ class HeadMatrix:
             parts = torch.nn.Parameter(weight[columns]), torch.nn.Parameter(bias[columns])  # views: same memory
             self._trained.append((columns, *parts))
             self._optimized.append({"params": [parts[0]], "lr": rate, "weight_decay": decay})
-            self._optimized.append({"params": [parts[1]], "lr": rate, "weight_decay": 0.0})
+            self._optimized.append({"params": [parts[1]], "lr": rate, "weight_decay": decay})
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         """Parameter groups for the optimiser."""

@@ -18,7 +18,7 @@ from spml_annotate.training.metrics import mean_average_precision
 def checked(world, project, tmp_path):
     """A project with 30 checked images and a model."""
     project.answer(world.answers(project, [*project.ask_validation(30).new], tmp_path / "v.csv"))
-    project.train(epochs=25, learning_rate=0.05, loss="an", device="cpu")
+    project.train(epochs=25, learning_rate=0.05, weight_decay=0.01, loss="an", device="cpu")
     return project
 
 
@@ -26,7 +26,7 @@ def checked(world, project, tmp_path):
 def taught(world, checked, tmp_path):
     """The same with full checks of half of the training images, so that the model is good enough to propose."""
     checked.answer(world.answers(checked, [*checked.ask("random-images", budget=350).new], tmp_path / "t.csv"))
-    checked.train(epochs=25, learning_rate=0.02, device="cpu")
+    checked.train(epochs=25, learning_rate=0.02, weight_decay=0.01, device="cpu")
     return checked
 
 

@@ -41,7 +41,9 @@ def test_unknown_cells_do_not_take_part(seed):
 def test_leading_axes_are_models():
     scores, codes = table(0, 20, 4, 9)
     both = np.stack([scores, scores[::-1]])
-    np.testing.assert_allclose(metrics.average_precision(both, codes)[1], metrics.average_precision(scores[::-1], codes))
+    np.testing.assert_allclose(
+        metrics.average_precision(both, codes)[1], metrics.average_precision(scores[::-1], codes)
+    )
 
 
 def test_mean_leaves_out_and_counts_classes_without_positives():
