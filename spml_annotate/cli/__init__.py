@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from spml_annotate import __version__
@@ -13,6 +15,10 @@ from spml_annotate.cli.options import verbosity
 from spml_annotate.cli.results import doctor, export, status
 from spml_annotate.cli.setup import classes, images, init
 from spml_annotate.cli.simulate import simulate
+
+# Read by the thread library when torch or faiss loads it: threads with nothing to do give their core back instead of
+# spinning, which made small products many times slower on a machine that somebody else uses too.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @click.group(

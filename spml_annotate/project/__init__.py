@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from spml_annotate.errors import DataError
 from spml_annotate.formats.classes import Classes, as_taxonomy
 from spml_annotate.labels import LabelMatrix, Observation
+from spml_annotate.oracles import Oracle
 from spml_annotate.project.answering import Answered, Undone, answer_file, undo
 from spml_annotate.project.asking import Asking, OpenQuestion, ask, ask_picks, ask_validation, open_questions
 from spml_annotate.project.checkup import Check, doctor
@@ -26,7 +27,7 @@ from spml_annotate.project.pictures import AddedImages, add_images, move_images
 from spml_annotate.project.proposing import Proposed, propose
 from spml_annotate.project.reporting import Status, status
 from spml_annotate.project.sample import checked_sample
-from spml_annotate.project.scoring import read_scores, require_model
+from spml_annotate.project.scoring import extend_scores, read_scores, require_model
 from spml_annotate.stores.images import TRAIN
 from spml_annotate.taxonomy import Taxonomy
 from spml_annotate.workspace import Workspace
@@ -150,6 +151,10 @@ class Project:
                 )
         return self.workspace.log.append(found)
 
+    def collect(self, oracle: Oracle) -> int:
+        """Append the answers of an oracle that have arrived since the last call; returns how many were new."""
+        return self.observe(oracle.answers())
+
     def import_labels(self, path: str | Path, **options: Any) -> Imported:  # noqa: ANN401  (those of the function)
         """Add the labels of a file; see `import_labels`."""
         return import_labels(self.workspace, path, **options)
@@ -171,6 +176,12 @@ class Project:
     def train(self, **options: Any) -> Trained:  # noqa: ANN401  (those of the function)
         """Train, score all images, and make the result the current model; see `train`."""
         return train(self.workspace, **options)
+
+    def score(self) -> NDArray[np.float16]:
+        """Scores [n, L] of all embedded images; those that came after the training are scored now, and kept."""
+        with self.workspace.writing("score"):
+            extend_scores(self.workspace)
+        return self.scores()
 
     def propose(self, **options: Any) -> Proposed:  # noqa: ANN401  (those of the function)
         """Propose values for unknown cells and keep them with the model; see `propose`."""

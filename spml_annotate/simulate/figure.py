@@ -21,7 +21,7 @@ MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">")
 
 
 def draw(rows: Sequence[Mapping[str, Any]], title: str, note: str = "") -> Figure:
-    """The figure of all curves; ``note`` stands small below it."""
+    """The figure of all curves; ``note`` stands small above the legend."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -38,10 +38,11 @@ def draw(rows: Sequence[Mapping[str, Any]], title: str, note: str = "") -> Figur
         else:
             axis.set_axis_off()
     handles, names = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names)), frameon=False, fontsize=9)
+    figure.legend(
+        handles, names, loc="outside lower center", ncols=min(3, len(names)), frameon=False, fontsize=9,
+        title=note or None, title_fontproperties={"size": 8},
+    )  # fmt: skip
     figure.suptitle(title, fontsize=12)
-    if note:
-        axes.flat[0].set_title(note, loc="left", fontsize=7.5, color="#555555", pad=20)
     return figure
 
 
@@ -64,7 +65,7 @@ def _panel(axis: Axes, loss: str, found: list[Curve], first: bool) -> None:
         )  # fmt: skip
     axis.set_xscale("log")
     _ticks(axis, min(float(c.hours[0]) for c in found), max(float(c.hours[-1]) for c in found))
-    axis.set_title(f"loss: {loss}", fontsize=10, pad=6)
+    axis.set_title(f"loss: {loss}", fontsize=10)
     axis.set_xlabel("hours of human time")
     axis.grid(alpha=0.25, linewidth=0.6)
     for side in ("top", "right"):

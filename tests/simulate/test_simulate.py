@@ -153,7 +153,7 @@ def test_reference_losses_run_where_they_can(tmp_path):
     assert all(r["map"] for r in rows if r["round"] == "2")
 
 
-class Interrupted(Exception):
+class InterruptedHereError(Exception):
     pass
 
 
@@ -163,9 +163,9 @@ def test_an_interrupted_sweep_resumes_to_the_same_bytes(finished, tmp_path, afte
 
     def stop(number):
         if number == after:
-            raise Interrupted
+            raise InterruptedHereError
 
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedHereError):
         simulate(made_up(), quick(), tmp_path, device="cpu", after_round=stop)
     assert not (tmp_path / "curves.csv").exists()
     simulate(made_up(), quick(), tmp_path, device="cpu", resume=True)

@@ -52,7 +52,7 @@ def test_every_loss_learns_more_than_chance(loss):
 
 
 def test_a_run_in_company_equals_the_run_alone_up_to_rounding():
-    features, truth, single, validation = problem()
+    features, _, single, validation = problem()
     runs = [HeadRun(loss, seed=seed) for loss in ("an", "en", "role", "ll-r", "epr") for seed in (0, 1)]
     runs += (
         [HeadRun("wan", {"negative_weight": w}) for w in (0.1, 0.5)]
