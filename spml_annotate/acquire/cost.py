@@ -43,7 +43,7 @@ PRICES: dict[str, Price] = {
         "1.5-1.9 s (Krishna et al., CHI 2016; figure quoted from memory); about 1 s claimed by Prodigy's makers",
     ),
     "view": Price(1.0, 0.5, 2.0, "the first verify question on a new image, extra", "assumption; re-fit it"),
-    "open": Price(1.0, 0.5, 1.5, "open a page of proposals or a full check", "fitted to the COCO figure of `glance`"),
+    "open": Price(1.0, 0.5, 1.5, "open a page of proposals or a full check", "fitted to the COCO figure of glance"),
     "glance": Price(
         0.22,
         0.11,
@@ -52,7 +52,7 @@ PRICES: dict[str, Price] = {
         "COCO: 27.4 s per image for 91 classes (20,000 worker hours / 328,000 images / 8 workers; "
         "Lin et al. 2014) = 1 + 0.22 x 91 + 2 x 3.5; upper end: a flat second per class (VOC)",
     ),
-    "fix": Price(2.0, 1.0, 3.0, "tick or untick one class of a page or a full check", "as `glance`"),
+    "fix": Price(2.0, 1.0, 3.0, "tick or untick one class of a page or a full check", "as glance"),
 }
 
 

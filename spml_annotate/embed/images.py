@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +19,8 @@ from spml_annotate.embed.pictures import Pictures
 from spml_annotate.errors import DataError, SettingError
 from spml_annotate.labels import Rows
 from spml_annotate.progress import progress
+
+logger = logging.getLogger(__name__)
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Fault = tuple[int, str]
@@ -151,6 +154,7 @@ def embed_pictures(
         The faults of this run.
     """
     rows = np.arange(writer.done, len(pictures), dtype=np.int64)
+    logger.info("embedding %d pictures with %s on %s", len(rows), backbone.key, backbone.device)
     blocks = extract(backbone, pictures, rows, batch_size=batch_size, precision=precision)
     faults: list[Fault] = []
     for block in progress(blocks, total=-(-len(rows) // batch_size), what="embedding"):

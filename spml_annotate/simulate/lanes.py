@@ -65,7 +65,7 @@ class Annotator:
         rows = dataset.rows(TRAIN)
         self._picks = {
             seed: single_positives(dataset.truth, rows, seed=seed, bias=plan.first_label, boxes=dataset.boxes)
-            for seed in range(plan.seeds)
+            for seed in plan.run_seeds()
         }
 
     def session(self, lane: Lane, number: int, target: float) -> None:
@@ -133,7 +133,7 @@ def start_lanes(plan: Plan, pool: Pool) -> list[Lane]:
         Lane(loss, item, seed, np.full(pool.truth.shape, UNKNOWN, dtype=np.int8), scores.copy())
         for loss in plan.losses
         for item in plan.all_strategies()
-        for seed in range(plan.seeds)
+        for seed in plan.run_seeds()
     ]
 
 

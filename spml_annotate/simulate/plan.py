@@ -33,7 +33,7 @@ class Plan:
         settings: plug-in name → its settings (``en.momentum``, ``page.size``).
         first_label: which positive the annotator names first: uniform, frequency, size or location.
         expected_positives: k; None takes the mean of the validation sample.
-        seed: gives the batch order of the whole sweep; run seeds are 0, 1, ... ``seeds`` - 1.
+        seed: gives the batch order of the whole sweep; the runs' own seeds are seed, seed + 1, ...
     """
 
     losses: tuple[str, ...] = DEFAULT_LOSSES
@@ -79,6 +79,10 @@ class Plan:
 
     def _kind_settings(self) -> dict[str, dict[str, Any]]:
         return {name: dict(values) for name, values in self.settings.items()}
+
+    def run_seeds(self) -> range:
+        """Seeds of the runs: they draw the first labels, the initial heads and whatever a strategy draws."""
+        return range(self.seed, self.seed + self.seeds)
 
     def all_strategies(self) -> tuple[str, ...]:
         """The baseline first, then the others in the order given."""

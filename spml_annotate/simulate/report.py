@@ -31,7 +31,7 @@ COLUMNS = (
     ("mAP at SPL hours", "map_start", 3),
     ("AUBC", "aubc", 3),
     ("gain over full checks", "aubc_gain_over_baseline", 3),
-    ("± 95 %", "aubc_gain_half_width_95", 3),
+    ("± (95 %)", "aubc_gain_half_width_95", 3),
     *((f"h to {share:.0%}", f"hours_to_{share:.0%}", 2) for share in SHARES),
     ("h to all", "hours_to_everything", 2),
     ("mAP, all labels", "map_full", 3),

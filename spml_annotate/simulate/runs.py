@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from spml_annotate.training.frozen import fit_heads
 from spml_annotate.training.heads import HeadRun, LinearHead
 from spml_annotate.training.inputs import resolve
 from spml_annotate.training.metrics import average_precision, f1
+
+logger = logging.getLogger(__name__)
 
 
 def simulate(
@@ -55,6 +58,7 @@ def simulate(
     for number in range(finished, len(targets)):
         sweep.round(number, len(targets), targets[number])
         state.commit(number, sweep.lanes, sweep.rows, sweep.class_precision)
+        logger.info("round %d of %d is kept in %s", number + 1, len(targets), state.folder)
         if after_round is not None:
             after_round(number)
     summary = write_report(Path(out), dataset, plan, sweep.rows, np.stack(sweep.class_precision))

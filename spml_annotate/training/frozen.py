@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +18,8 @@ from spml_annotate.training.heads import Features, HeadRun, HeadsResult, LinearH
 from spml_annotate.training.inputs import DEFAULT_EXPECTED_POSITIVES, Method, resolve, usable_labels
 from spml_annotate.training.matrix import HeadMatrix
 from spml_annotate.training.metrics import average_precision
+
+logger = logging.getLogger(__name__)
 
 Labels = LabelMatrix | NDArray[np.int8]
 Validation = tuple[Features, NDArray[np.int8]]
@@ -68,6 +71,7 @@ def fit_heads(
     k = expected_positives or DEFAULT_EXPECTED_POSITIVES
     fit = _Fit(features, scaling, _judge(validation, scaling), k, epochs, batch_size, seed, choose_device(device), what)
     for rows, members in _by_rows(codes):
+        logger.info("training %d runs on %d images, %d epochs, %s", len(members), len(rows), epochs, fit.device)
         fit.part(rows, members, runs, methods, codes)
     return fit.result(len(runs), tables[0].shape)
 
