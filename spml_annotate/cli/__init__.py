@@ -6,7 +6,6 @@ import os
 
 import click
 
-from spml_annotate import __version__
 from spml_annotate.cli.catalogue import losses, strategies
 from spml_annotate.cli.errors import ErrorHandlingGroup
 from spml_annotate.cli.labelling import answer, ask, import_labels, undo
@@ -15,6 +14,7 @@ from spml_annotate.cli.options import verbosity
 from spml_annotate.cli.results import doctor, export, status
 from spml_annotate.cli.setup import classes, images, init
 from spml_annotate.cli.simulate import simulate
+from spml_annotate.version import __version__
 
 # Read by the thread library when torch or faiss loads it: threads with nothing to do give their core back instead of
 # spinning, which made small products many times slower on a machine that somebody else uses too.

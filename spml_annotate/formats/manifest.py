@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from spml_annotate import __version__
 from spml_annotate.errors import DataError, MismatchError
 from spml_annotate.formats.export import HUMAN, LabelTable
 from spml_annotate.formats.images import SPLIT_NAMES
 from spml_annotate.labels import NEGATIVE, POSITIVE
 from spml_annotate.taxonomy import Taxonomy
+from spml_annotate.version import __version__
 
 FORMAT_VERSION = 1
 

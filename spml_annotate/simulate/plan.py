@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from spml_annotate import __version__
 from spml_annotate.acquire import KINDS, Prices, Strategy, strategy
 from spml_annotate.datasets.single import Bias
 from spml_annotate.errors import SettingError
 from spml_annotate.formats.dataset import TEST, TRAIN, VALIDATION, Dataset
 from spml_annotate.training.heads import LEARNING_RATE, WEIGHT_DECAY
 from spml_annotate.training.inputs import resolve
+from spml_annotate.version import __version__
 
 BASELINE = "random-images"
 DEFAULT_LOSSES = ("an", "en")
