@@ -138,15 +138,21 @@ def ask_validation(workspace: Workspace, images: int, *, annotator: str = "human
         workspace.images.set_split(drawn, VALIDATION)  # before the questions: nothing may train on them meanwhile
         waiting = open_questions(workspace, annotator)
         again = [q for q in waiting if q.asked.purpose == "validation"]
-        rows = np.union1d(members, drawn)
-        queries = _full_checks(workspace, np.setdiff1d(rows, [q.query.row for q in waiting]), annotator)
+        queries = _full_checks(workspace, np.union1d(members, drawn), again, annotator)
         done = _put(workspace, again, queries, "validation", "", annotator)
     return Asking(done.again, done.new, done.seconds, done.open, len(drawn))
 
 
-def _full_checks(workspace: Workspace, rows: NDArray[np.int64], annotator: str) -> list[Query]:
-    """One question per image about all its cells that are unknown and that the annotator has not met."""
+def _full_checks(
+    workspace: Workspace, rows: NDArray[np.int64], again: Sequence[OpenQuestion], annotator: str
+) -> list[Query]:
+    """One question per image about its unknown cells that no open full check asks about and the annotator has not met.
+
+    Open questions of other purposes do not stand in the way: they ask about less, and are over once this is answered.
+    """
     wanted = (workspace.folded().matrix.dense(rows) == UNKNOWN) & ~answered_cells(workspace, rows, annotator)
+    for question in again:
+        wanted[np.ix_(rows == question.query.row, question.remaining)] = False
     prices, tag = workspace.settings.prices, _tag(workspace)
     expected = checked_sample(workspace).positives_per_image()[0]
     density = (expected if expected == expected else 1.5) / max(len(workspace.taxonomy), 1)

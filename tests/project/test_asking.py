@@ -100,6 +100,19 @@ def test_validation_images_leave_training_with_their_copies(world, project):
         project.ask_validation(60)
 
 
+def test_open_questions_do_not_keep_drawn_images_from_their_full_check(world, tmp_path):
+    with embedded_copy(world, tmp_path / "p") as project:
+        picks = project.ask("random-pairs", budget=3600).new
+        asked = project.ask_validation(20)
+        assert asked.drawn == len(asked.new) == 20
+        assert {q.query.row for q in picks} & {q.query.row for q in asked.new}
+        again = project.ask_validation(20)
+        assert (again.drawn, again.new, len(again.again)) == (0, (), 20)
+        project.answer(world.answers(project, [*asked.new], tmp_path / "v.csv"))
+        assert len(project.checked()[0]) == 20
+        assert not cells(project.open_questions()) & cells(asked.new)
+
+
 def test_copies_are_set_aside_with_their_original(world, project, tmp_path):
     copy = tmp_path / "copies" / "again.png"
     copy.parent.mkdir()
