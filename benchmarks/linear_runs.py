@@ -163,7 +163,8 @@ def _resident() -> int:
 def measure_apart(size: Size, what: str) -> dict[str, float]:
     """`measure_here` in a fresh process."""
     command = [sys.executable, __file__, "--child", json.dumps([asdict(size), what])]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # as the command line has it, for both sides
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     found: dict[str, float] = json.loads(done.stdout)
     return found
 
