@@ -53,3 +53,22 @@ def test_the_readme_names_every_loss_and_strategy(checkout):
     text = (checkout / "README.md").read_text("utf-8")
     for name in [*LOSSES, *VALUES]:
         assert f"`{name}`" in text, name
+
+
+def test_the_loss_of_contributing_works_as_printed(checkout):
+    import torch
+    from torch import Tensor
+
+    from spml_annotate.labels import UNKNOWN
+    from spml_annotate.losses import INPUTS, LOSSES, LossRegistry
+    from spml_annotate.losses.cells import Setting, cross_entropy, is_positive
+
+    (code,) = re.findall(r"```python\n(.*?)```", (checkout / "CONTRIBUTING.md").read_text("utf-8"), re.DOTALL)
+    registry = LossRegistry("loss", inputs=INPUTS)
+    names = {"LOSSES": registry, "Tensor": Tensor, "Setting": Setting, "UNKNOWN": UNKNOWN, "torch": torch}
+    exec(code, names | {"is_positive": is_positive, "cross_entropy": cross_entropy})
+    logits = torch.linspace(-3, 3, 12).view(3, 4)
+    labels = torch.tensor([[1, 0, -1, -1]] * 3, dtype=torch.int8)
+    ours = registry["my-loss"].function(logits, labels, negative_weight=0.25)
+    torch.testing.assert_close(ours, LOSSES["wan"].function(logits, labels, negative_weight=0.25))
+    assert registry["my-loss"].settings == {"negative_weight": 0.1}
