@@ -33,7 +33,9 @@ def doctor(folder: str | Path | None = None) -> list[Check]:
     if folder is None:
         return checks
     root = Path(folder)
-    checks += [_guarded("folder", lambda: _writable(root)), _guarded("database", lambda: _write_ahead_log(root))]
+    checks.append(_guarded("folder", lambda: _writable(root)))
+    if checks[-1].level == "ok":
+        checks.append(_guarded("database", lambda: _write_ahead_log(root)))
     if not (root / SETTINGS).exists():
         return [*checks, Check("project", "warn", f"{root.resolve()} is no project", "spml-annotate init DIR")]
     try:
@@ -144,7 +146,10 @@ def _files(workspace: Workspace) -> Check:
     if faults:
         first = next(iter(faults.values()))
         return Check(
-            "images", "warn", f"{len(faults)} of {len(paths)} cannot be read: {first}", "replace or ignore them"
+            "images",
+            "warn",
+            f"{len(faults)} of {len(paths)} cannot be read: {first}",
+            "mend them and run `spml-annotate embed`, or ignore them",
         )
     return Check("images", "ok", f"all {len(paths)} files are there")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spml_annotate.project.restoring import Found, embed_again, readable_again, restore
 from spml_annotate.project.scoring import extend_scores
 from spml_annotate.workspace import FeatureSettings, Workspace
 
@@ -40,23 +41,33 @@ def embed(
 ) -> Embedded:
     """Embed the images that have no features yet; goes on where an interrupted run stopped.
 
+    Flagged images whose files can be read now are embedded, too, and take part again.
+
     Without ``backbone`` the project's own is used again (``builtin`` the first time). Images that cannot be read get a
     row of zeros, are flagged, and take no part in anything.
 
     Raises:
+        DataError: if none of the files is there any more (a folder that was moved, a disk that is not mounted).
         SettingError, DataError, MismatchError, MissingExtraError: see `load_backbone`.
     """
     with workspace.writing("embed"):
         wanted = _wanted(workspace, backbone, weights, mean, std, size)
         count = len(workspace.images)
-        if wanted == workspace.settings.features and workspace.embedded() == count:
+        again = readable_again(workspace)
+        if wanted == workspace.settings.features and workspace.embedded() == count and not again:
             extend_scores(workspace)
             return _result(workspace, 0)
-        return _compute(workspace, wanted, count, batch_size, precision, device)
+        return _compute(workspace, wanted, count, again, batch_size, precision, device)
 
 
 def _compute(
-    workspace: Workspace, wanted: FeatureSettings, count: int, batch_size: int, precision: Precision, device: str
+    workspace: Workspace,
+    wanted: FeatureSettings,
+    count: int,
+    again: list[Found],
+    batch_size: int,
+    precision: Precision,
+    device: str,
 ) -> Embedded:
     from spml_annotate.embed.backbones import load_backbone
     from spml_annotate.embed.images import embed_pictures
@@ -69,15 +80,25 @@ def _compute(
         wanted.backbone, wanted.weights, mean=wanted.mean, std=wanted.std, size=wanted.size, device=device
     )
     known = workspace.features.missing(built.key, workspace.images.fingerprint, count, backbone=built.key)
+    paths = workspace.image_paths()
+    if known < count and not any(path.is_file() for path in paths[known:]):
+        raise DataError(
+            f"none of the {count - known} image files to embed is there, such as {paths[known]}; bring them back, or "
+            "say where they lie now with `spml-annotate images move FROM TO`"
+        )
+    restore(workspace, [item for item in again if item.row >= known])
     writer = workspace.features.writer(
         built.key, workspace.images.fingerprint, count, built.features_dim, backbone=built.key
     )
-    pictures = FilePictures(workspace.image_paths())
+    pictures = FilePictures(paths)
     with writer:
         embed_pictures(pictures, built, writer, batch_size=batch_size, precision=precision, flag=workspace.images.flag)
     workspace.update(features=FeatureSettings(**{**vars(wanted), "key": built.key}))
+    behind = [item for item in again if item.row < known]
+    if behind:
+        embed_again(workspace, built, behind, batch_size, precision)
     extend_scores(workspace)
-    return _result(workspace, count - known)
+    return _result(workspace, count - known + len(behind))
 
 
 def _wanted(
@@ -88,17 +109,19 @@ def _wanted(
     std: float | Sequence[float] | None,
     size: int | None,
 ) -> FeatureSettings:
-    """What the options ask for; nothing given asks for what the project has."""
+    """What the options ask for: those not given are as before, as far as backbone and weights are."""
     now = workspace.settings.features
-    if now is not None and all(given is None for given in (backbone, weights, mean, std, size)):
-        return now
-    chosen = str(weights) if weights is not None else "default"
-    if chosen not in ("default", "none"):
-        chosen = str(Path(chosen).absolute())
-    same = FeatureSettings("", backbone or "builtin", chosen, _channels(mean), _channels(std), size)
-    if now is not None and FeatureSettings(**{**vars(now), "key": ""}) == same:
-        return now
-    return same
+    asked = FeatureSettings("", backbone or (now.backbone if now else "builtin"), _location(weights) or "default")
+    if now is not None and asked.backbone == now.backbone and _location(weights) in (None, now.weights):
+        asked = replace(now, key="")
+    asked = replace(asked, mean=_channels(mean) or asked.mean, std=_channels(std) or asked.std, size=size or asked.size)
+    return now if now is not None and replace(now, key="") == asked else asked
+
+
+def _location(weights: str | Path | None) -> str | None:
+    if weights is None or str(weights) in ("default", "none"):
+        return None if weights is None else str(weights)
+    return str(Path(weights).absolute())
 
 
 def _channels(values: float | Sequence[float] | None) -> tuple[float, ...] | None:

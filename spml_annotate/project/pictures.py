@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spml_annotate.errors import DataError
-from spml_annotate.formats.images import clean_id, list_images
+from spml_annotate.formats.images import IMAGE_SUFFIXES, clean_id, list_images
 from spml_annotate.progress import progress
 from spml_annotate.stores.images import TRAIN, ImageEntry, describe_file
 from spml_annotate.workspace import Workspace
@@ -90,18 +90,22 @@ def _files(source: Path) -> list[tuple[Path, Path]]:
         return [(source / name, source) for name in list_images(source)]
     if not source.exists():
         raise DataError(f"{source}: there is no such file or folder; check the path")
+    if source.suffix.lower() not in IMAGE_SUFFIXES:
+        raise DataError(f"{source}: this is no image file; images end in .jpg, .png, .webp and the like")
     return [(source, source.parent)]
 
 
 def _entries(workspace: Workspace, files: list[tuple[Path, Path]], split: int, prefix: str) -> list[ImageEntry]:
-    known = set(workspace.images.ids())
+    known, flagged = workspace.images.ids(), workspace.images.errors()
+    sound = {name for row, name in enumerate(known) if row not in flagged}
 
     def describe(item: tuple[Path, Path]) -> ImageEntry:
         entry = describe_file(*item, split)
         entry = entry._replace(id=prefix + entry.id, path=workspace.stored_path(item[0]))
-        if entry.id in known or entry.error is not None:
+        if entry.id in sound or entry.error is not None:
             return entry
-        return entry._replace(error=_fault(item[0]))
+        fault = _fault(item[0])
+        return entry if fault is None else entry._replace(error=fault, sha256="")  # the file may be mended later
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         return list(progress(pool.map(describe, files), total=len(files), what="reading images"))

@@ -46,8 +46,10 @@ CREATE TABLE images (
 );
 CREATE INDEX images_content ON images (sha256) WHERE sha256 <> '';
 CREATE INDEX images_copies ON images (duplicate_of) WHERE duplicate_of IS NOT NULL;
-CREATE TRIGGER images_keep BEFORE UPDATE OF row, id, sha256, duplicate_of ON images
+CREATE TRIGGER images_keep BEFORE UPDATE OF row, id, duplicate_of ON images
     BEGIN SELECT RAISE(ABORT, 'the image list is append-only'); END;
+CREATE TRIGGER images_same BEFORE UPDATE OF sha256 ON images WHEN OLD.sha256 <> '' AND OLD.sha256 <> NEW.sha256
+    BEGIN SELECT RAISE(ABORT, 'the image list is append-only: contents never change'); END;
 CREATE TRIGGER images_stay BEFORE DELETE ON images
     BEGIN SELECT RAISE(ABORT, 'the image list is append-only'); END;
 """

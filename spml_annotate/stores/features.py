@@ -45,3 +45,8 @@ class FeatureStore:
                 another backbone.
         """
         return self.tables.read(name, images, {"backbone": backbone})
+
+    def again(self, name: str) -> ArrayStore:
+        """A table to write anew from row 0 on in the place of a committed one, which stays until ``commit``."""
+        info = self.tables.info(name)
+        return ArrayStore.create(self.tables.path(name), info.shape, info.dtype, info.fingerprint)

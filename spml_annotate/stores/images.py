@@ -24,7 +24,7 @@ class ImageEntry(NamedTuple):
 
     ``id`` is its path relative to the folder it was found in, with forward slashes, so that equal file names in
     different subfolders are different images. ``sha256`` is the hash of the file's content, empty if there is no file
-    (features that came without pictures). ``error`` says why it cannot be read, if it cannot.
+    (features that came without pictures) or none that can be read. ``error`` says why it cannot be read, if it cannot.
     """
 
     id: str
@@ -69,7 +69,8 @@ class ImageList:
     def add(self, items: Iterable[ImageEntry]) -> Rows:
         """Append images, all or none, and return the row of each, int64 [n].
 
-        An image whose id and content are there already keeps its row. A copy (equal content under another id) gets a
+        An image whose id and content are there already keeps its row; so does one that could not be read, whatever
+        stands in its place now: it stays flagged until `restore`. A copy (equal content under another id) gets a
         row of its own, is marked as a duplicate of the first, and joins the first one's split.
 
         Raises:
@@ -80,9 +81,12 @@ class ImageList:
             return np.array([self._place(entry) for entry in entries], dtype=np.int64)
 
     def _place(self, entry: ImageEntry) -> int:
-        found = self._connection.execute("SELECT row, sha256 FROM images WHERE id = ?", (entry.id,)).fetchone()
+        query = "SELECT row, sha256, error FROM images WHERE id = ?"
+        found = self._connection.execute(query, (entry.id,)).fetchone()
         if found is not None:
-            if found[1] != entry.sha256:
+            if found[2] is not None:
+                self._connection.execute("UPDATE images SET path = ? WHERE row = ?", (entry.path, found[0]))
+            elif found[1] != entry.sha256:
                 raise DataError(
                     f"image {entry.id!r} is in the project with other content; images are never replaced: "
                     "add the changed file under another name"
@@ -103,6 +107,25 @@ class ImageList:
             "SELECT row, split FROM images WHERE sha256 = ? AND sha256 <> '' AND duplicate_of IS NULL", (entry.sha256,)
         ).fetchone()
         return found or (None, entry.split)
+
+    def obstacle(self, row: int, sha256: str) -> str | None:
+        """Why a flagged image must stay flagged though its file can be read, with this content; None if it need not.
+
+        An image that was readable when it was added must come back as it was, for it may have answers. The content of
+        any other becomes known only now, and may be that of an image which is there already.
+        """
+        name, before = self._all("SELECT id, sha256 FROM images WHERE row = ?", (int(row),))[0]
+        if before:
+            changed = "the file has another content than when it was added; add it under another name"
+            return changed if before != sha256 else None
+        twins = self._all("SELECT id FROM images WHERE sha256 = ? AND id <> ? LIMIT 1", (sha256, name))
+        return f"a copy of {twins[0][0]}, which stands for it" if twins else None
+
+    def restore(self, row: int, sha256: str) -> None:
+        """Take back the note that an image cannot be read, and note its content; see `obstacle`."""
+        self._check_rows(np.array([row], dtype=np.int64))
+        with reporting(self._where), transaction(self._connection):
+            self._connection.execute("UPDATE images SET error = NULL, sha256 = ? WHERE row = ?", (sha256, int(row)))
 
     def __len__(self) -> int:
         # Rows have no gaps, and the largest key is found at once where counting would read all of them.

@@ -29,6 +29,70 @@ def test_images_are_added_once_and_faults_are_named(world, tmp_path):
         assert (again.new, again.known) == (0, 64)
 
 
+def test_images_that_can_be_read_again_take_part_again(world, tmp_path):
+    folder = tmp_path / "photos"
+    shutil.copytree(world.pictures / "train", folder)
+    whole = (folder / "00001.png").read_bytes()
+    (folder / "00001.png").write_bytes(whole[:100])
+    (folder / "00002.png").write_bytes(b"")
+    (folder / "00003.png").write_bytes(b"")
+    with Project.create(tmp_path / "p", ["x"]) as project:
+        assert len(project.add_images(folder).unreadable) == 3
+        shutil.move(folder / "00000.png", tmp_path / "away.png")
+        images = project.workspace.images
+        assert len(project.embed(device="cpu").unreadable) == 4
+        assert not project.features()[:4].any()
+
+        shutil.move(tmp_path / "away.png", folder / "00000.png")
+        (folder / "00001.png").write_bytes(whole)
+        shutil.copy(folder / "00009.png", folder / "00002.png")
+        assert project.add_images(folder).new == 0
+        done = project.embed(device="cpu")
+        assert (done.new, [name for name, _ in done.unreadable]) == (2, ["00002.png", "00003.png"])
+        assert "copy of 00009.png" in images.errors()[2]
+        assert project.embed(device="cpu").new == 0
+        mended = np.array(project.features())
+
+        shutil.copy(folder / "00008.png", folder / "00000.png")
+        images.flag(0, "the disk was away")
+        assert project.embed(device="cpu").new == 0
+        assert "another content" in images.errors()[0]
+    with Project.create(tmp_path / "fresh", ["x"]) as project:
+        (folder / "00000.png").write_bytes((world.pictures / "train" / "00000.png").read_bytes())
+        project.add_images([folder / f"{row:05d}.png" for row in (0, 1)])
+        project.embed(device="cpu")
+        np.testing.assert_allclose(mended[:2], project.features(), atol=1e-2)
+
+
+def test_files_that_are_all_away_are_no_unreadable_images(world, tmp_path):
+    shutil.copytree(world.pictures, tmp_path / "disk")
+    with Project.create(tmp_path / "p", ["x"]) as project:
+        project.add_images(tmp_path / "disk")
+        (tmp_path / "disk").rename(tmp_path / "elsewhere")
+        with pytest.raises(DataError, match="images move"):
+            project.embed(device="cpu")
+        assert not project.workspace.images.errors()
+
+
+def test_a_file_that_is_no_image_is_not_added(world, tmp_path):
+    with Project.create(tmp_path / "p", ["x"]) as project:
+        with pytest.raises(DataError, match="no image file"):
+            project.add_images(world.one)
+        assert project.image_ids == ()
+
+
+def test_options_of_the_embedding_are_as_before_unless_given(world, tmp_path):
+    with Project.create(tmp_path / "p", ["x"]) as project:
+        project.add_images(world.pictures)
+        project.embed(size=32, device="cpu")
+        small = project.workspace.feature_settings
+        project.embed(mean=0.4, std=0.3, device="cpu")
+        both = project.workspace.feature_settings
+        assert (both.backbone, both.size, both.mean) == ("builtin", small.size, (0.4,))
+        project.embed(device="cpu")
+        assert project.workspace.feature_settings == both
+
+
 def test_equal_names_from_two_folders_need_a_prefix(world, tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
