@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,7 @@ from spml_annotate.cli.options import (
     threads_option,
     verbosity,
 )
+from spml_annotate.cli.projects import parse_numbers
 
 EMBED_BATCH = 64
 
@@ -72,6 +73,17 @@ if TYPE_CHECKING:
 @click.option(
     "--weights", default="default", show_default=True, help="Weights of the backbone: default, none or a file."
 )
+@click.option("--mean", metavar="R[,G,B]", help="What the backbone subtracts from the channels (in 0..1).")
+@click.option("--std", metavar="R[,G,B]", help="What it divides them by.")
+@click.option("--size", type=click.IntRange(1), help="Side in pixels to which it squeezes every picture.")
+@click.option(
+    "--map-missing",
+    "missing",
+    type=click.Choice(["unknown", "negative"]),
+    default="unknown",
+    show_default=True,
+    help="What a cell means of which DATASET says nothing; negative only if it names every positive of its images.",
+)
 @set_option
 @seed_option
 @device_option
@@ -99,6 +111,10 @@ def simulate(
     root: Path | None,
     backbone: str,
     weights: str,
+    mean: str | None,
+    std: str | None,
+    size: int | None,
+    missing: str,
     assignments: tuple[str, ...],
     seed: int,
     device: str,
@@ -113,6 +129,7 @@ def simulate(
     from spml_annotate.datasets import load_dataset
     from spml_annotate.simulate.plan import DEFAULT_LOSSES, DEFAULT_STRATEGIES, Plan
     from spml_annotate.simulate.report import text_table
+    from spml_annotate.simulate.runs import check_truth
     from spml_annotate.simulate.runs import simulate as run
 
     hours = parse_hours(budget)
@@ -133,7 +150,12 @@ def simulate(
         count_validation=count_validation,
         prices=load_prices(costs) if costs else Prices(),
     )
-    data = _embedded(load_dataset(dataset, root=root), backbone, weights, device)
+    data = load_dataset(dataset, root=root)
+    if missing == "negative":
+        data = data.with_missing_negative()
+    check_truth(data)  # embedding takes minutes: what is wrong with the labels is said before
+    options = {"mean": parse_numbers("--mean", mean), "std": parse_numbers("--std", std), "size": size}
+    data = _embedded(data, backbone, weights, device, options)
     summary = run(data, plan, out, resume=resume, overwrite=overwrite, device=device)
     if as_json:
         echo_json(summary)
@@ -146,7 +168,7 @@ def simulate(
     click.echo(f"curves.csv, classes.csv, summary.json, curves.png, curves.svg, report.html are in {out}")
 
 
-def _embedded(data: Dataset, backbone: str, weights: str, device: str) -> Dataset:
+def _embedded(data: Dataset, backbone: str, weights: str, device: str, options: dict[str, Any]) -> Dataset:
     if data.features is not None:
         return data
     import numpy as np
@@ -158,7 +180,7 @@ def _embedded(data: Dataset, backbone: str, weights: str, device: str) -> Datase
 
     if data.pictures is None:
         raise DataError(f"{data.name} has neither features nor pictures; give --root, the folder of its images")
-    built = load_backbone(backbone, weights, device=device)
+    built = load_backbone(backbone, weights, device=device, **options)
     blocks = []
     total = -(-len(data) // EMBED_BATCH)
     for block in progress(extract(built, data.pictures, batch_size=EMBED_BATCH), total=total, what="embedding"):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spml_annotate.embed.pictures import Pictures
 from spml_annotate.errors import DataError, MismatchError
-from spml_annotate.labels import POSITIVE, LabelMatrix
+from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, LabelMatrix
 from spml_annotate.taxonomy import Taxonomy
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
@@ -87,11 +87,20 @@ class Dataset:
         names = {code: name for name, code in SPLITS.items()}
         for code in splits:
             if not (self.split == code).any():
-                raise DataError(f"{self.name}: the {names[code]} split is empty; give at least one image of it")
+                raise DataError(
+                    f"{self.name}: the {names[code]} split is empty; give at least one image of it (the split of "
+                    "an image is named in the column or array `split`)"
+                )
 
     def positives_per_image(self, split: int) -> float:
         """Mean number of positives of the images of a split."""
         return float((self.truth[self.rows(split)] == POSITIVE).sum(1).mean())
+
+    def with_missing_negative(self) -> Dataset:
+        """The same set with every unknown cell negative: right for labels that name every positive of their images."""
+        codes = self.labels.dense()
+        codes[codes == UNKNOWN] = NEGATIVE
+        return replace(self, labels=LabelMatrix.from_dense(codes))
 
     def with_features(self, features: NDArray[np.float32]) -> Dataset:
         """The same set with embeddings [N, D]."""

@@ -13,7 +13,7 @@ import numpy as np
 from spml_annotate.errors import DataError
 from spml_annotate.formats.dataset import Dataset
 from spml_annotate.formats.export import HUMAN, LabelTable
-from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, Answer, LabelMatrix, Observation
+from spml_annotate.labels import NEGATIVE, POSITIVE, Answer, Observation
 from spml_annotate.workspace import Workspace
 
 Missing = Literal["unknown", "negative"]
@@ -125,11 +125,7 @@ def _open_images(path: Path) -> bool:
 
 
 def _of_dataset(dataset: Dataset, annotator: str, missing: Missing) -> _Content:
-    labels = dataset.labels
-    if missing == "negative":
-        codes = labels.dense()
-        codes[codes == UNKNOWN] = NEGATIVE
-        labels = LabelMatrix.from_dense(codes)
+    labels = (dataset.with_missing_negative() if missing == "negative" else dataset).labels
     names = dataset.taxonomy.names
     cells = [
         Cell(dataset.image_ids[row], names[label], int(value), annotator, 0.0)

@@ -14,7 +14,7 @@ from spml_annotate.acquire import KINDS, Prices, Strategy, strategy
 from spml_annotate.datasets.single import Bias
 from spml_annotate.errors import SettingError
 from spml_annotate.formats.dataset import TEST, TRAIN, VALIDATION, Dataset
-from spml_annotate.training.heads import LEARNING_RATE, WEIGHT_DECAY
+from spml_annotate.training.heads import LEARNING_RATE, WEIGHT_DECAY, HeadRun
 from spml_annotate.training.inputs import resolve
 from spml_annotate.version import __version__
 
@@ -58,6 +58,7 @@ class Plan:
                 raise SettingError(f"{what} {value}: at least 1 is needed")
         if self.rounds < 0 or any(not 0 < h < float("inf") for h in self.hours):
             raise SettingError("the rounds and their budgets in hours must be positive numbers")
+        HeadRun("", learning_rate=self.learning_rate, weight_decay=self.weight_decay)  # refuses what cannot be
         for group in (self.losses, self.strategies):
             if not group or len(set(group)) != len(group):
                 raise SettingError(f"{', '.join(group) or 'nothing'}: name each loss and each strategy once")

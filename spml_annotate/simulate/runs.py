@@ -50,7 +50,9 @@ def simulate(
     """
     from spml_annotate.simulate.report import write_report
 
-    _check(dataset)
+    check_truth(dataset)
+    if dataset.features is None:
+        raise DataError(f"{dataset.name} has no features; embed its pictures first")
     sweep = _Sweep(dataset, plan, device)
     state = SweepState.open(Path(out), plan.describe(dataset), resume=resume, overwrite=overwrite)
     finished = state.restore(sweep.lanes, sweep.rows, sweep.class_precision)
@@ -66,16 +68,23 @@ def simulate(
     return summary
 
 
-def _check(dataset: Dataset) -> None:
+def check_truth(dataset: Dataset) -> None:
+    """Whether a set can be simulated on, features aside.
+
+    Raises:
+        DataError: if labels are not complete, a split is missing, or no class could be measured.
+    """
     dataset.require_splits(TRAIN, TEST)
-    if dataset.features is None:
-        raise DataError(f"{dataset.name} has no features; embed its pictures first")
     for split, name in ((TRAIN, "training"), (VALIDATION, "validation"), (TEST, "test")):
         if (dataset.truth[dataset.rows(split)] == UNKNOWN).any():
             raise DataError(
                 f"{dataset.name}: the {name} labels have unknown cells; simulating needs the complete truth. "
-                "Use `spml-annotate init` for a project without it"
+                "If the file names every positive of its images, say `--map-missing negative`; for data without the "
+                "truth make a project with `spml-annotate init`"
             )
+    for split, name in ((TRAIN, "training"), (TEST, "test")):
+        if not (dataset.truth[dataset.rows(split)] == POSITIVE).any():
+            raise DataError(f"{dataset.name}: no {name} image has a positive label; check the labels and the splits")
 
 
 class _Sweep:

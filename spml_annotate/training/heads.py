@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spml_annotate.errors import MismatchError
+from spml_annotate.errors import MismatchError, SettingError
 
 Floats = NDArray[np.float32]
 Features = NDArray[np.floating]
@@ -30,6 +30,9 @@ class HeadRun:
     """One head to train: loss, settings, labels (an index into the label sets given), seed and optimiser settings.
 
     ``learning_rate`` and ``weight_decay`` are AdamW's; ``seed`` drives the initialisation of head and state.
+
+    Raises:
+        SettingError: for a learning rate or a weight decay that is no number or below zero.
     """
 
     loss: str
@@ -38,6 +41,12 @@ class HeadRun:
     seed: int = 0
     learning_rate: float = LEARNING_RATE
     weight_decay: float = WEIGHT_DECAY
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.learning_rate < float("inf"):
+            raise SettingError(f"learning rate {self.learning_rate}: it must be above 0; {LEARNING_RATE} is usual")
+        if not 0.0 <= self.weight_decay < float("inf"):
+            raise SettingError(f"weight decay {self.weight_decay}: it must be 0 or more; {WEIGHT_DECAY} is usual")
 
 
 @dataclass(frozen=True, eq=False)

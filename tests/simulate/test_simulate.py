@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from spml_annotate.cli import main
 from spml_annotate.errors import DataError, MismatchError, SettingError
 from spml_annotate.formats.dataset import Dataset
 from spml_annotate.formats.features_npz import save_features
@@ -49,6 +52,38 @@ def finished(tmp_path_factory):
 def rows_of(out):
     with (out / "curves.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_what_cannot_be_simulated_says_so(tmp_path):
+    data = made_up()
+    positives = data.truth.copy()
+    positives[positives == 0] = UNKNOWN
+    listed = replace(data, labels=LabelMatrix.from_dense(positives))
+    with pytest.raises(DataError, match="--map-missing negative"):
+        simulate(listed, quick(), tmp_path / "a", device="cpu")
+    assert np.array_equal(listed.with_missing_negative().truth, data.truth)
+    silent = data.truth.copy()
+    silent[data.rows(2)] = 0
+    with pytest.raises(DataError, match="no test image has a positive label"):
+        simulate(replace(data, labels=LabelMatrix.from_dense(silent)), quick(), tmp_path / "b", device="cpu")
+    with pytest.raises(SettingError, match="learning rate"):
+        quick(learning_rate=0.0)
+
+
+def test_labels_are_checked_before_pictures_are_embedded(tmp_path):
+    """The CSV names positives only; its folder of images does not even hold pictures that could be read."""
+    (tmp_path / "images").mkdir()
+    lines = ["image,label,split"]
+    for number, split in enumerate(("train", "train", "validation", "test")):
+        (tmp_path / "images" / f"{number}.png").write_bytes(b"never opened")
+        lines.append(f"{number}.png,class {number % 2},{split}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    given = ["simulate", str(tmp_path / "labels.csv"), "--root", str(tmp_path / "images"), "--out", str(tmp_path / "o")]
+    refused = CliRunner().invoke(main, given)
+    assert (refused.exit_code, "--map-missing negative" in refused.stderr) == (2, True)
+    embedding = CliRunner().invoke(main, [*given, "--map-missing", "negative"])
+    assert "not a picture" in embedding.stderr
+    assert not (tmp_path / "o").exists()
 
 
 def test_the_curve_goes_from_one_positive_to_everything_known(finished):
