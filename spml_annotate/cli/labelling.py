@@ -133,9 +133,10 @@ def _show(asking: Asking, lines: list[dict[str, Any]], out: Path | None) -> None
         click.echo(f"  ... and {len(lines) - SHOWN} more" + ("" if out else " (--out FILE writes all)"))
     if out is not None:
         click.echo(f"questions written to {out}")
-    click.echo(
-        "next: spml-annotate answer" if lines else "nothing to ask: all cells are known, open or not to be asked"
-    )
+    if lines:
+        click.echo("next: spml-annotate answer")
+    else:
+        click.echo("nothing to ask: all cells are known, open or not to be asked, or one question exceeds the budget")
 
 
 def _questions(project: Project, asking: Asking) -> list[dict[str, Any]]:

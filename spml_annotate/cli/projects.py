@@ -50,6 +50,8 @@ def parse_budget(text: str) -> float:
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(h|m|min|s)?\s*", text)
     if found is None:
         raise SettingError(f"--budget {text!r}: write hours, minutes or seconds, such as 1h, 30m or 600s")
+    if not float(found[1]):
+        raise SettingError(f"--budget {text!r}: no question fits into no time; 1h is usual")
     return float(found[1]) * _UNITS[found[2] or ""]
 
 

@@ -47,6 +47,8 @@ def export(
         echo_json(asdict(done))
         return
     click.echo(f"{done.images} images with {done.human} labels of people and {done.proposals} proposals in {done.path}")
+    if done.unproposed:
+        click.echo(f"nothing was proposed with model {done.unproposed} yet: spml-annotate propose, then export again")
     if done.disagreements:
         click.echo(f"{done.disagreements} cells on which annotators disagree are listed in {done.conflicts}")
 

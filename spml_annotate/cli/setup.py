@@ -50,7 +50,10 @@ def _classes(text: str) -> Taxonomy:
     if Path(text).is_file():
         return load_classes(text)
     if "," not in text:
-        raise DataError(f"--classes {text!r}: there is no such file; give a file, or names separated by commas")
+        raise DataError(
+            f"--classes {text!r}: there is no such file; give a file, or names separated by commas "
+            f"(a single one: {text + ','!r})"
+        )
     return Taxonomy(tuple(part.strip() for part in text.split(",") if part.strip()))
 
 

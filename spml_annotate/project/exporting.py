@@ -22,7 +22,10 @@ FORMATS: tuple[str, ...] = ("parquet", "open-images")
 
 @dataclass(frozen=True)
 class Exported:
-    """What `export` wrote: where, labels by origin, and cells about which annotators disagree (in ``conflicts``)."""
+    """What `export` wrote: where, labels by origin, and cells about which annotators disagree (in ``conflicts``).
+
+    ``unproposed`` is the version of the current model if proposals were welcome and none were made with it yet.
+    """
 
     path: str
     format: str
@@ -31,6 +34,7 @@ class Exported:
     proposals: int
     disagreements: int
     conflicts: str
+    unproposed: str = ""
 
 
 class _Label(NamedTuple):
@@ -75,6 +79,7 @@ def export(
     if kind == "parquet" and out.is_file():
         raise DataError(f"{out}: Parquet needs a folder and this is a file; choose another name")
     suggested = _suggested(workspace, proposals, min_precision)
+    model = workspace.models.current() if suggested is None and proposals is None else None
     people, disagreeing = _people(workspace)
     machine = _machine(suggested)
     table = _table(workspace, [*people, *machine], suggested)
@@ -89,6 +94,7 @@ def export(
         proposals=len(machine),
         disagreements=len({(said.row, said.label) for said in disagreeing}),
         conflicts=str(side),
+        unproposed=model.name if model is not None else "",
     )
 
 

@@ -14,6 +14,9 @@ from spml_annotate.project.asking import expected_seconds, open_questions
 from spml_annotate.project.sample import LEAST, checked_sample
 from spml_annotate.workspace import Workspace
 
+USUAL = 200
+"""Images of a checked sample that are worth their time in a project of some size."""
+
 
 @dataclass(frozen=True)
 class Status:
@@ -113,6 +116,7 @@ def image_kinds(matrix: LabelMatrix) -> dict[str, int]:
 
 def next_step(facts: dict[str, Any]) -> str:
     """The command that makes most sense next, from the facts of a `Status`."""
+    sample = min(USUAL, facts["images"] // 3)  # some must be left to train on
     steps = (
         (not facts["images"], "spml-annotate images add FOLDER"),
         (
@@ -121,8 +125,9 @@ def next_step(facts: dict[str, Any]) -> str:
         ),
         (not facts["positives"], "spml-annotate answer"),
         (facts["embedded"] < facts["images"], "spml-annotate embed"),
+        (facts["model"] is None and facts["open_questions"] > 0, "spml-annotate answer, then spml-annotate train"),
         (facts["model"] is None, "spml-annotate train"),
-        (facts["checked"] + facts["waiting_checks"] < LEAST, "spml-annotate ask --validation 200"),
+        (facts["checked"] + facts["waiting_checks"] < min(LEAST, sample), f"spml-annotate ask --validation {sample}"),
         (facts["open_questions"] > 0, "spml-annotate answer"),
         (facts["answers_since_model"] > 0, "spml-annotate train"),
     )

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from spml_annotate.device import choose_device
-from spml_annotate.errors import DataError, MismatchError
+from spml_annotate.errors import DataError, MismatchError, SettingError
 from spml_annotate.labels import POSITIVE, UNKNOWN, LabelMatrix
 from spml_annotate.progress import progress
 from spml_annotate.training.groups import HeadGroup, make_groups
@@ -55,7 +55,8 @@ def fit_heads(
         what: name on the progress bar.
 
     Raises:
-        SettingError: for an unknown loss or setting, or a loss that cannot use these labels.
+        SettingError: for an unknown loss or setting, a loss that cannot use these labels, or a learning rate so high
+            that the weights become infinite.
         DataError: if a label set says nothing at all, or features are not finite.
         MismatchError: if the shapes do not fit together.
     """
@@ -196,6 +197,8 @@ class _Fit:
             group.remember(batch, mine)
 
     def _end_epoch(self, groups: list[HeadGroup], matrix: HeadMatrix, epoch: int) -> None:
+        if not matrix.finite():
+            raise SettingError(f"training ran out of numbers in epoch {epoch + 1}; lower the learning rate")
         logits = matrix.logits(self.judge.features.to(self.device)) if self.judge else None
         for group in groups:
             judged = self.judge.judge(group, logits) if self.judge and logits is not None else None

@@ -43,6 +43,10 @@ class HeadMatrix:
         """Parameter groups for the optimiser."""
         return self._optimized
 
+    def finite(self) -> bool:
+        """Whether all weights are still numbers."""
+        return bool(torch.isfinite(self.weight).all() and torch.isfinite(self.bias).all())
+
     @torch.no_grad()
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         """[R, C] of scaled features [R, D]."""

@@ -26,6 +26,7 @@ def run(*arguments: str):
         (["ask"], "needs a trained model; run `spml-annotate train`"),
         (["ask", "--strategy", "random-pears"], "did you mean 'random-pairs'?"),
         (["ask", "--budget", "soon"], "write hours, minutes or seconds"),
+        (["ask", "--budget", "0h"], "no question fits into no time"),
         (["ask", "--pick", "--validation", "5"], "ask for one of them at a time"),
         (["ask", "--validation", "100"], "only 60 readable images"),
         (["answer", "/nowhere.csv"], "there is no such file"),
@@ -42,7 +43,7 @@ def run(*arguments: str):
         (["classes", "add", "red 0"], "already means 'red 0'"),
         (["export", "/proc/none/out"], "choose another"),
         (["init", "DIR", "--classes", "a,b"], "holds a project already"),
-        (["init", "DIR", "--classes", "dog"], "there is no such file"),
+        (["init", "DIR", "--classes", "dog"], "a single one: 'dog,'"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(folder, arguments, message):

@@ -5,6 +5,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from project_world import give_features
 
 from spml_annotate.errors import DataError, MismatchError, SettingError
 from spml_annotate.formats.open_images import load_open_images
@@ -156,6 +157,31 @@ def test_the_next_step_follows_the_work(world, tmp_path):
         assert project.status().next == "spml-annotate answer"
         project.import_labels(world.one)
         assert project.status().next == "spml-annotate embed"
+        give_features(world, project)
+        assert project.status().next == "spml-annotate train"
+        project.ask("random-pairs", budget=20)
+        assert project.status().next == "spml-annotate answer, then spml-annotate train"
+        project.train(epochs=1, device="cpu")
+        assert project.status().next == "spml-annotate ask --validation 20"
+        assert project.ask_validation(20).drawn == 20
+
+
+def test_an_export_says_that_the_current_model_has_proposed_nothing(world, project, tmp_path):
+    assert project.export(tmp_path / "none").unproposed == ""
+    project.train(epochs=1, device="cpu")
+    assert project.export(tmp_path / "before").unproposed == "0001"
+    assert project.export(tmp_path / "people", proposals=False).unproposed == ""
+    project.propose()
+    assert project.export(tmp_path / "after").unproposed == ""
+
+
+@pytest.mark.parametrize("change", [{"learning_rate": -1.0}, {"learning_rate": float("nan")}, {"weight_decay": -0.1}])
+def test_optimiser_settings_that_cannot_be_are_refused(project, change):
+    with pytest.raises(SettingError, match="it must be"):
+        project.train(epochs=1, device="cpu", **change)
+    with pytest.raises(SettingError, match="lower the learning rate"):
+        project.train(epochs=3, learning_rate=1e38, device="cpu")
+    assert project.workspace.models.current() is None
 
 
 def test_features_of_another_backbone_ask_for_a_new_training(checked):
