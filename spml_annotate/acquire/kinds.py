@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spml_annotate.acquire.cost import Prices
 from spml_annotate.acquire.query import Query
+from spml_annotate.errors import SettingError
 from spml_annotate.registry import Registry
 
 Bools = NDArray[np.bool_]
@@ -90,13 +91,14 @@ def list_all() -> Kind:
             present.remove(picked)
             present.insert(0, picked)
         parts = [Part(prices.another, ((label, True),)) for label in present]
-        if parts and not known.any():
-            parts[0] = parts[0]._replace(seconds=prices.pick)
         absent = tuple((label, False) for label in query.labels if not truth[label])
-        if parts and not absent:  # "no more" costs its seconds even when it makes nothing known
-            parts[-1] = parts[-1]._replace(seconds=parts[-1].seconds + prices.another)
-            return parts
-        return [*parts, Part(prices.another, absent)]
+        parts.append(Part(prices.another, absent))
+        if not known.any():  # the image is new, whether a class is found on it or none
+            parts[0] = parts[0]._replace(seconds=prices.pick)
+        if present and not absent:  # "no more" costs its seconds even when it makes nothing known
+            last = parts.pop()
+            parts[-1] = parts[-1]._replace(seconds=parts[-1].seconds + last.seconds)
+        return parts
 
     return Kind("image", _everything, expect, reply, completes=True)
 
@@ -117,6 +119,8 @@ def verify() -> Kind:
 @KINDS.register("page", asks="confirm or correct a page of proposals on one image")
 def page(*, size: int = 10) -> Kind:
     """The ``size`` worthiest unknown classes of one image on a page, likely ones ticked: correct what is wrong."""
+    if size < 1:
+        raise SettingError(f"page.size is {size}; a page holds at least 1 class")
 
     def select(worth: Floats, unknown: Bools) -> Bools:
         masked = np.where(unknown, worth, -np.inf)
