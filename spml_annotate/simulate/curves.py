@@ -47,12 +47,18 @@ class Curve:
 
 
 def curves(rows: Iterable[Mapping[str, Any]]) -> list[Curve]:
-    """Curves of all lanes, in the order of the rows; rounds without a model are left out."""
+    """Curves of all lanes, in the order of the rows; rounds without a model are left out.
+
+    Of several rounds at the same hours (nothing was left to ask, or it cost nothing) the last one counts.
+    """
     lanes: dict[tuple[str, str, int], list[tuple[float, float, float]]] = {}
     for row in rows:
         points = lanes.setdefault((row["loss"], row["strategy"], row["seed"]), [])
-        if not math.isnan(row["map"]) and (not points or row["hours"] > points[-1][0]):
-            points.append((row["hours"], row["map"], row["known_share"]))
+        if math.isnan(row["map"]):
+            continue
+        if points and row["hours"] <= points[-1][0]:
+            points.pop()
+        points.append((row["hours"], row["map"], row["known_share"]))
     return [Curve(*lane, *np.array(points).T) for lane, points in lanes.items() if points]
 
 
@@ -70,7 +76,8 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     sample = np.asarray(values, dtype=np.float64)
     if len(sample) < 2:
         return (float(sample.mean()) if len(sample) else float("nan")), float("nan")
-    t = _T95[len(sample) - 2] if len(sample) <= len(_T95) + 1 else 1.96
+    freedom = len(sample) - 1
+    t = _T95[freedom - 1] if freedom <= len(_T95) else 1.96 + 2.4 / freedom  # the first terms of its expansion
     return float(sample.mean()), float(t * sample.std(ddof=1) / math.sqrt(len(sample)))
 
 
@@ -118,4 +125,6 @@ def _hours_to(lanes: list[Curve], value: float) -> float:
 
 
 def _everything(lanes: list[Curve]) -> float:
-    return float(np.mean([c.hours[np.flatnonzero(c.known_share == 1.0)[0]] for c in lanes if c.known_share[-1] == 1.0]))
+    """Mean hours at which these lanes knew everything."""
+    hours = [c.hours[np.flatnonzero(c.known_share == 1.0)[0]] for c in lanes if c.known_share[-1] == 1.0]
+    return float(np.mean(hours)) if hours else float("nan")
