@@ -125,7 +125,9 @@ class ImageList:
         """Take back the note that an image cannot be read, and note its content; see `obstacle`."""
         self._check_rows(np.array([row], dtype=np.int64))
         with reporting(self._where), transaction(self._connection):
-            self._connection.execute("UPDATE images SET error = NULL, sha256 = ? WHERE row = ?", (sha256, int(row)))
+            values = {"row": int(row), "content": sha256}
+            self._connection.execute("UPDATE images SET sha256 = :content WHERE row = :row AND sha256 = ''", values)
+            self._connection.execute("UPDATE images SET error = NULL WHERE row = :row", values)
 
     def __len__(self) -> int:
         # Rows have no gaps, and the largest key is found at once where counting would read all of them.
