@@ -18,7 +18,11 @@ from spml_annotate.oracles.simulated import SimulatedOracle
 from spml_annotate.propose import Evidence
 from spml_annotate.simulate.plan import BASELINE, Plan
 
-PASSES = 2  # choosing again while answers turn out cheaper than expected and time is left
+# Answers may turn out far cheaper than the scores let expect: a loss that calls everything likely makes full checks
+# look dear. Then a session chooses again with the time that is left, so that all lanes are compared at the same hours.
+PASSES = 8
+ENOUGH = 0.01  # share of a session's time that may be left
+_BLOCK = 1024  # images
 
 
 @dataclass(frozen=True)
@@ -89,31 +93,35 @@ class Annotator:
         return oracle
 
     def _chosen(self, lane: Lane, oracle: SimulatedOracle, number: int, target: float) -> None:
+        strategy, prices = self._strategies[lane.strategy], self._plan.prices
+        time = target - oracle.seconds
+        ratio = 1.0  # seconds that answers took for each second expected
         for attempt in range(PASSES):
             left = target - oracle.seconds
-            if left <= 0 or not (lane.codes == UNKNOWN).any():
+            if left <= ENOUGH * time or not (lane.codes == UNKNOWN).any():
                 return
-            evidence = self.evidence(lane, number)
-            chosen = choose(
-                evidence, self._strategies[lane.strategy], left, prices=self._plan.prices, tag=f"{number}.{attempt}"
-            )
+            evidence, before = self.evidence(lane, number), oracle.seconds
+            chosen = choose(evidence, strategy, left / ratio, prices=prices, tag=f"{number}.{attempt}")
             oracle.ask(chosen)
-            before = oracle.seconds
             lane.learn(oracle.answers(left))
             if oracle.seconds == before:
                 return
+            if strategy.kind.scope == "image":  # the seconds of a single yes or no are known beforehand
+                ratio = (oracle.seconds - before) / max(sum(q.seconds for q in chosen), 1e-9)
 
     def _rest(self, lane: Lane, oracle: SimulatedOracle) -> None:
         """Full checks of whatever is unknown."""
         unknown = lane.codes == UNKNOWN
         shown = (lane.scores > 0.5) if self._exhaust.prefilled else np.zeros_like(unknown)
-        queries = []
-        for row in np.flatnonzero(unknown.any(axis=1)):
-            labels = np.flatnonzero(unknown[row])
-            ticked = labels[shown[row, labels]]
-            queries.append(Query(int(row), tuple(labels.tolist()), "exhaust", tuple(ticked.tolist())).named("rest"))
-        oracle.ask(queries)
-        lane.learn(oracle.answers())
+        rows = np.flatnonzero(unknown.any(axis=1))
+        for start in range(0, len(rows), _BLOCK):  # the observations of all images at once would fill the memory
+            queries = []
+            for row in rows[start : start + _BLOCK]:
+                labels = np.flatnonzero(unknown[row])
+                ticked = labels[shown[row, labels]]
+                queries.append(Query(int(row), tuple(labels.tolist()), "exhaust", tuple(ticked.tolist())).named("rest"))
+            oracle.ask(queries)
+            lane.learn(oracle.answers())
 
     def evidence(self, lane: Lane, number: int) -> Evidence:
         """What the lane's strategy may look at in round ``number``."""
