@@ -56,6 +56,10 @@ class Plan:
         for what, value in (("seeds", self.seeds), ("epochs", self.epochs), ("batch size", self.batch_size)):
             if value < 1:
                 raise SettingError(f"{what} {value}: at least 1 is needed")
+        if self.seed < 0:
+            raise SettingError(f"seed {self.seed}: a whole number from 0 is needed")
+        if self.prices.pick == 0 or self.prices.open + self.prices.glance == 0:  # hours are drawn as their logarithm
+            raise SettingError("prices pick = 0 or open = glance = 0: what is free has no curve over hours")
         if self.rounds < 0 or any(not 0 < h < float("inf") for h in self.hours):
             raise SettingError("the rounds and their budgets in hours must be positive numbers")
         HeadRun("", learning_rate=self.learning_rate, weight_decay=self.weight_decay)  # refuses what cannot be
@@ -112,7 +116,10 @@ class Plan:
 
     def describe(self, dataset: Dataset) -> dict[str, Any]:
         """Everything that the result depends on, as plain JSON values."""
-        features = np.ascontiguousarray(dataset.features)
+        data = hashlib.sha256()
+        for part in (dataset.features, dataset.truth, dataset.split):
+            data.update(np.ascontiguousarray(part).data)
+        data.update(dataset.taxonomy.fingerprint().encode())
         return {
             "version": __version__,
             "dataset": dataset.name,
@@ -122,12 +129,7 @@ class Plan:
                 "test": _count(dataset, TEST),
             },
             "classes": len(dataset.taxonomy),
-            "data": hashlib.sha256(
-                features.tobytes()
-                + dataset.truth.tobytes()
-                + dataset.split.tobytes()
-                + dataset.taxonomy.fingerprint().encode()
-            ).hexdigest()[:16],
+            "data": data.hexdigest()[:16],
             "losses": list(self.losses),
             "strategies": list(self.all_strategies()),
             "seeds": self.seeds,

@@ -53,8 +53,13 @@ def simulate(
     check_truth(dataset)
     if dataset.features is None:
         raise DataError(f"{dataset.name} has no features; embed its pictures first")
-    sweep = _Sweep(dataset, plan, device)
+    sweep = _Sweep(dataset, plan, device)  # whatever the plan and the data cannot do together is said before writing
     state = SweepState.open(Path(out), plan.describe(dataset), resume=resume, overwrite=overwrite)
+    before = state.finished()
+    if before is not None:
+        logger.info("%s holds this simulation, finished", out)
+        state.close()
+        return before
     finished = state.restore(sweep.lanes, sweep.rows, sweep.class_precision)
     targets = plan.targets(dataset)
     for number in range(finished, len(targets)):

@@ -15,18 +15,21 @@ from spml_annotate.simulate.lanes import Lane
 from spml_annotate.simulate.plan import fingerprint
 from spml_annotate.stores.atomic import write_atomically, write_text
 
+OUTPUTS = ("curves.csv", "classes.csv", "summary.json", "curves.png", "curves.svg", "report.html")
+
 
 class SweepState:
     """The folder ``out/state`` and the plan in ``out/plan.json``."""
 
     def __init__(self, out: Path, description: dict[str, Any], resume: bool) -> None:
+        self.out = out
         self.folder = out / "state"
         self.description = description
         self.resume = resume
 
     @classmethod
     def open(cls, out: Path, description: dict[str, Any], *, resume: bool, overwrite: bool) -> SweepState:
-        """Claim ``out`` for a plan.
+        """Claim ``out`` for a plan; results of another plan, if they may be overwritten, go first.
 
         Raises:
             MismatchError: if another plan's results are there, unless ``overwrite``.
@@ -37,20 +40,29 @@ class SweepState:
         except OSError as error:
             raise DataError(f"--out {out}: cannot write there ({error.strerror}); choose another folder") from None
         description = json.loads(json.dumps(description))
-        plan = out / "plan.json"
-        if plan.exists() and not overwrite:
-            before = _read_json(plan)
-            changed = sorted(k for k in {*before, *description} if before.get(k) != description.get(k))
-            if changed:
-                raise MismatchError(
-                    f"--out {out} holds another simulation ({', '.join(changed)} differ); "
-                    "choose another folder, or --overwrite"
-                )
-        write_text(plan, json.dumps(description, indent=1, sort_keys=True) + "\n")
         state = cls(out, description, resume)
-        if not resume:
+        plan = out / "plan.json"
+        before = {} if not plan.exists() else _read_plan(plan, unreadable_is_empty=overwrite)
+        changed = sorted(k for k in {*before, *description} if before.get(k) != description.get(k))
+        if changed and before and not overwrite:
+            raise MismatchError(
+                f"--out {out} holds another simulation ({', '.join(changed)} differ); "
+                "choose another folder, or --overwrite"
+            )
+        if changed and overwrite:
+            for name in OUTPUTS:  # old curves must not stand beside the new plan, were this run interrupted
+                (out / name).unlink(missing_ok=True)
+        if not resume or (changed and overwrite):
             state._clear()
+        write_text(plan, json.dumps(description, indent=1, sort_keys=True) + "\n")
         return state
+
+    def finished(self) -> dict[str, Any] | None:
+        """The summary of this plan if a sweep has finished here already and is to be resumed."""
+        complete = all((self.out / name).exists() for name in OUTPUTS)
+        if not self.resume or not complete or any(self.folder.glob("round-*.npz")):
+            return None
+        return _read_json(self.out / "summary.json")
 
     def restore(self, lanes: list[Lane], rows: list[dict[str, Any]], class_precision: list[NDArray[np.float64]]) -> int:
         """Fill lanes and results from the last finished round; returns the number of rounds finished."""
@@ -99,18 +111,33 @@ class SweepState:
                 old.unlink()
 
     def close(self) -> None:
-        """The results are written: the state is no longer needed."""
+        """The results are written: the state is no longer needed, nor what a killed sweep wrote half."""
         self._clear()
-        self.folder.rmdir()
+        for name in (*OUTPUTS, "plan.json"):
+            for half in self.out.glob(f".{name}.*.tmp"):
+                half.unlink()
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()
 
     def _clear(self) -> None:
-        for old in self.folder.iterdir():
-            old.unlink()
+        """Remove what sweeps left here, whole or half written; whatever else lies in the folder is not ours."""
+        for pattern in ("round-*.npz", ".round-*.npz.*.tmp"):
+            for old in self.folder.glob(pattern):
+                old.unlink()
+
+
+def _read_plan(path: Path, *, unreadable_is_empty: bool) -> dict[str, Any]:
+    try:
+        return _read_json(path)
+    except DataError:
+        if unreadable_is_empty:
+            return {}
+        raise
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        raise DataError(f"{path} is not readable as a plan; remove it or choose another --out") from None
+        raise DataError(f"{path} is not readable; remove it or choose another --out") from None
     return dict(found)
