@@ -28,3 +28,12 @@ def pytest_addoption(parser):
 def checkout() -> Path:
     """Top folder of the checkout."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def loud_again():
+    """A command run inside the tests with -q must not keep the next test quiet."""
+    from spml_annotate.progress import set_quiet
+
+    yield
+    set_quiet(False)
