@@ -65,8 +65,7 @@ def choose(
         raise SettingError(f"budget: {budget} is not a number of seconds")
     prices = prices or Prices()
     wanted = np.arange(evidence.shape[0]) if rows is None else np.asarray(rows, dtype=np.int64)
-    floor = _cheapest(strategy, prices)
-    limit = int(budget / floor) + 1 if floor > 0 else evidence.shape[0] * evidence.shape[1]
+    limit = _limit(evidence, strategy, prices, budget)
     kept: _Candidates | None = None
     for start in range(0, len(wanted), block):
         found = _candidates(evidence, strategy, prices, wanted[start : start + block])
@@ -77,12 +76,16 @@ def choose(
     return [q.named(tag) for q in _questions(evidence, strategy, kept, chosen, block)]
 
 
-def _cheapest(strategy: Strategy, prices: Prices) -> float:
-    if strategy.kind.scope == "cell":
-        return prices.verify
-    if strategy.kind_name == "list":
-        return prices.another
-    return prices.open + prices.glance
+def _limit(evidence: Evidence, strategy: Strategy, prices: Prices, budget: float) -> int:
+    """How many of the best candidates are worth keeping while further blocks are looked at.
+
+    Of pairs, which all cost the same, no more than can be paid for. Of images all: a dear one that does not fit is
+    passed over for a cheap one however far down the list.
+    """
+    images, classes = evidence.shape
+    if strategy.kind.scope == "image":
+        return images
+    return images * classes if budget >= prices.verify * images * classes else int(budget / prices.verify) + 1
 
 
 def _look(evidence: Evidence, strategy: Strategy, rows: NDArray[np.int64]) -> tuple[Floats, Floats, NDArray[np.bool_]]:

@@ -52,6 +52,13 @@ def test_finding_nothing_on_a_new_image_takes_as_long_as_finding_one_class():
     assert [part.seconds for part in parts] == [PRICES.another]
 
 
+def test_a_list_on_a_new_image_expects_one_class_and_no_more_at_least():
+    asked, new, started = np.ones((2, 4), dtype=bool), np.zeros(2, dtype=bool), np.ones(2, dtype=bool)
+    belief = np.array([[0.0, 0.0, 0.0, 0.1], [1.0, 1.0, 0.5, 0.0]])
+    assert BUILT["list"].expect(PRICES, belief, asked, new).tolist() == [5.5 + 3.25, 5.5 + 3.25 * 2.5]
+    assert BUILT["list"].expect(PRICES, belief, asked, started).tolist() == [3.25 * 1.1, 3.25 * 3.5]
+
+
 def test_only_images_of_which_nothing_is_known_are_picked_from():
     unknown = np.array([[True, True], [True, False]])
     assert BUILT["pick"].select(np.zeros((2, 2)), unknown).tolist() == [[True, True], [False, False]]
