@@ -247,3 +247,13 @@ def test_unusable_settings_and_labels():
             STATES[name].function(labels[0])
         with pytest.raises(DataError, match="not a code"):
             STATES[name].function(labels + 2)
+
+
+def test_a_known_positive_stays_expected_when_others_score_higher():
+    labels = torch.full((1, 4, 1), UNKNOWN, dtype=torch.int8)
+    labels[0, 1] = POSITIVE
+    state = STATES["ema"].function(labels, momentum=0.0, expected_positives=1.0)
+    state.write(torch.arange(4), {"logits": torch.tensor([3.0, -3.0, 0.0, 1.0]).view(1, 4, 1)})
+    state.end_epoch(0)
+    assert state.chosen.flatten().tolist() == [True, False, False, False]
+    assert state.read(torch.arange(4))["expected"].flatten().tolist() == [1.0, 1.0, 0.0, 0.0]
