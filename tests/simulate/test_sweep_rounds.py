@@ -30,7 +30,7 @@ def plan(**changes):
 
 @pytest.fixture(scope="module")
 def swept():
-    data, chosen = world(), plan(seed=4)
+    data, chosen = world(), plan(seed=4, batch_size=16)
     sweep = _Sweep(data, chosen, "cpu")
     for number, target in enumerate((40 * 5.0, float("inf"))):
         sweep.round(number, 2, target)
@@ -59,7 +59,14 @@ def test_every_lane_is_judged_on_its_own_head(swept):
         run = HeadRun("an", seed=lane.seed)
         validation = data.features[data.split == 1], data.truth[data.split == 1]
         k = sweep.expected_positives
-        options = {"validation": validation, "expected_positives": k, "epochs": 3, "seed": 4, "device": "cpu"}
+        options = {
+            "validation": validation,
+            "expected_positives": k,
+            "epochs": 3,
+            "batch_size": 16,
+            "seed": 4,
+            "device": "cpu",
+        }
         head = fit_heads(data.features[train], lane.codes, [run], **options).heads[0]
         precision = average_precision(head.predict(data.features[test]), data.truth[test])
         assert row["map"] == pytest.approx(precision[:4].mean(), abs=1e-6)
