@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from spml_annotate.acquire import PRICES
 from spml_annotate.formats.dataset import VALIDATION, Dataset
+from spml_annotate.labels import POSITIVE
 from spml_annotate.resources import resource
 from spml_annotate.simulate.curves import SHARES, summarize
 from spml_annotate.simulate.figure import draw, rendered
@@ -65,11 +66,12 @@ def _put(file: Any, content: bytes) -> None:  # noqa: ANN401  (any binary file)
 
 def _validation(dataset: Dataset, plan: Plan) -> dict[str, Any]:
     seconds = plan.validation_seconds(dataset)
+    sample = dataset.truth[dataset.rows(VALIDATION)]
     return {
-        "images": len(dataset.rows(VALIDATION)),
+        "images": len(sample),
         "hours": seconds / 3600.0,
         "counted": plan.count_validation,
-        "selection": "validation mAP" if len(dataset.rows(VALIDATION)) else "last epoch",
+        "selection": "validation mAP" if (sample == POSITIVE).any() else "last epoch",  # as `fit_heads` does
     }
 
 

@@ -179,6 +179,16 @@ def test_a_validation_sample_is_not_required(tmp_path):
     assert summary["validation"]["selection"] == "last epoch"
 
 
+def test_a_validation_sample_without_a_positive_selects_nothing(tmp_path):
+    data = made_up()
+    truth = data.truth.copy()
+    truth[data.split == 1] = 0
+    data = Dataset("bare", data.taxonomy, data.image_ids, LabelMatrix.from_dense(truth), data.split, data.features)
+    summary = simulate(data, quick(losses=("an",), seeds=1, rounds=0), tmp_path, device="cpu")
+    assert (summary["validation"]["images"], summary["validation"]["selection"]) == (40, "last epoch")
+    assert {row["epoch"] for row in rows_of(tmp_path) if row["epoch"]} == {"3"}
+
+
 def test_reference_losses_run_where_they_can(tmp_path):
     simulate(made_up(), quick(losses=("iun", "bce"), seeds=1, rounds=1), tmp_path, device="cpu")
     rows = rows_of(tmp_path)
