@@ -320,7 +320,7 @@ def version_name(model: str, tag: str) -> str:
 
 def _link(values: Sequence[Any]) -> Link:
     *fields, complete = values
-    return Link(*fields, complete=bool(complete))
+    return Link(*fields)._replace(complete=bool(complete))
 
 
 def _task(values: Sequence[Any]) -> TaskRow:
