@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element
 
 from spml_annotate.errors import DataError
 from spml_annotate.studio.choices import from_element, from_task, listed
-from spml_annotate.studio.markup import is_true, look_up, read_markup, variable, walk
+from spml_annotate.studio.markup import Node, is_true, look_up, read_markup, variable
 
 HELPERS = frozenset({"absent", "complete", "unsure"})
 """Names of the controls that our own configs put beside the one with the classes."""
@@ -135,11 +135,11 @@ def parse_config(xml: str, *, control: str = "") -> LabellingConfig:
     Raises:
         DataError: if it is unreadable, has no picture, or no control whose classes can be told.
     """
-    root = read_markup(xml)
-    _check_names(root)
+    nodes = read_markup(xml)
+    _check_names(nodes)
     images: dict[str, str] = {}
     found: list[tuple[bool, Element]] = []
-    for element, parents in walk(root):
+    for element, parents in nodes:
         if any(parent.tag == "Repeater" for parent in parents):
             continue  # a control of a Repeater has another name for every entry: read as it is written, never predicted
         if element.tag == "Image" and (key := variable(element.get("value"))) and "toName" not in element.attrib:
@@ -148,24 +148,24 @@ def parse_config(xml: str, *, control: str = "") -> LabellingConfig:
             found.append((any("visibleWhen" in part.attrib for part in (*parents, element)), element))
     images.pop("", None)
     if not images:
-        raise DataError(_no_image(root))
+        raise DataError(_no_image(nodes))
     controls = [(conditional, made) for conditional, element in found if (made := _control(element, images))]
     ordered = _main_first(controls, control)
     image = ordered[0].to_name
     return LabellingConfig(image, images[image], ordered)
 
 
-def _check_names(root: Element) -> None:
+def _check_names(nodes: list[Node]) -> None:
     seen: set[str] = set()
-    for element, _ in walk(root):
+    for element, _ in nodes:
         name = element.get("name")
         if name and name in seen:
             raise DataError(f"labelling config: the name {name!r} is used twice; give each tag its own")
         seen.add(name or "")
 
 
-def _no_image(root: Element) -> str:
-    odd = next((e for e, _ in walk(root) if e.tag == "Image"), None)
+def _no_image(nodes: list[Node]) -> str:
+    odd = next((e for e, _ in nodes if e.tag == "Image"), None)
     if odd is None:
         return 'labelling config: there is no picture; add <Image name="image" value="$image"/>'
     if odd.get("valueList"):

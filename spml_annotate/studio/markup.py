@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
@@ -12,14 +12,18 @@ from defusedxml.ElementTree import fromstring
 
 from spml_annotate.errors import DataError
 
-MOST_CHARACTERS = 4_000_000
+MOST_CHARACTERS = 1_000_000
 MOST_DEPTH = 60
 VARIABLE = re.compile(r"\$([\w[\].{}]+)", re.ASCII)
 """What Label Studio's editor takes for a reference to task data when it is the whole value."""
 
 
-def read_markup(xml: str) -> Element:
-    """The root element of a labelling config.
+Node = tuple[Element, tuple[Element, ...]]
+"""An element and its ancestors, the root first."""
+
+
+def read_markup(xml: str) -> list[Node]:
+    """Every element of a labelling config, in document order.
 
     Raises:
         DataError: for text that is no XML, defines entities or a document type, or is too long or too deep.
@@ -35,19 +39,20 @@ def read_markup(xml: str) -> Element:
     except (ParseError, ValueError, LookupError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"labelling config: it is not well-formed XML ({reason}); correct it") from None
-    if any(len(parents) >= MOST_DEPTH for _, parents in walk(root)):
-        raise DataError(f"labelling config: elements are nested more than {MOST_DEPTH} deep; make it flatter")
-    return root
+    return _nodes(root)
 
 
-def walk(root: Element) -> Iterator[tuple[Element, tuple[Element, ...]]]:
-    """Every element in document order, with its ancestors, the root first; not deeper than `MOST_DEPTH` ancestors."""
-    waiting: list[tuple[Element, tuple[Element, ...]]] = [(root, ())]
+def _nodes(root: Element) -> list[Node]:
+    nodes: list[Node] = []
+    waiting: list[Node] = [(root, ())]
     while waiting:
         element, parents = waiting.pop()
-        yield element, parents
-        if len(parents) < MOST_DEPTH:
-            waiting.extend((child, (*parents, element)) for child in reversed(element))
+        if len(parents) >= MOST_DEPTH:
+            raise DataError(f"labelling config: elements are nested more than {MOST_DEPTH} deep; make it flatter")
+        nodes.append((element, parents))
+        inside = (*parents, element)
+        waiting.extend((child, inside) for child in reversed(element))
+    return nodes
 
 
 def is_true(element: Element, attribute: str) -> bool:
