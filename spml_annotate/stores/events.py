@@ -121,6 +121,11 @@ class SqliteLog:
     def __len__(self) -> int:
         return self._one("SELECT count(*) FROM events")
 
+    def about(self, row: int) -> list[Observation]:
+        """Everything ever said of an image, in the order of appending."""
+        found = self._all(f"SELECT {_COLUMNS} FROM events WHERE row = ? ORDER BY position", (int(row),))  # noqa: S608
+        return [_observation(values) for values in found]
+
     def questions(self) -> list[str]:
         """Ids of the questions that have an answer which is not taken back, the one answered last at the end."""
         return [question for question in reversed(self._answered()) if self._stands(question)]
