@@ -44,6 +44,10 @@ class MissingExtraError(SpmlError):
 
 
 class RemoteError(SpmlError):
-    """Another program refused or did not answer."""
+    """Another program refused or did not answer; ``status`` is its HTTP status where it gave one."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "", *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status

@@ -1,5 +1,6 @@
 """What every test may use: the option ``--golden``, hypothesis profiles, shared fixtures."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -37,3 +38,17 @@ def loud_again():
 
     yield
     set_quiet(False)
+
+
+@pytest.fixture(scope="session")
+def label_studio():
+    """A real Label Studio, started once; besides its owner (``.token``) it has the annotators in ``.annotators``."""
+    if importlib.util.find_spec("label_studio") is None:
+        pytest.skip("Label Studio is not installed: pip install 'spml-annotate[test]'")
+    from spml_annotate.studio.launch import LocalLabelStudio
+
+    with LocalLabelStudio() as server:
+        server.annotators = dict(
+            server.add_user(f"{name}@example.com", f"password of {name}") for name in ("ann", "ben")
+        )
+        yield server
