@@ -112,9 +112,9 @@ def test_projects(client, project):
 
 def test_a_config_is_judged(client):
     client.validate_config(CONFIG)
-    with pytest.raises(DataError, match="Label Studio does not accept the labelling config: .*mismatched tag"):
+    with pytest.raises(DataError, match=r"Label Studio does not accept the labelling config: .*mismatched tag"):
         client.validate_config("<View><Image name='a' value='$a'></View>")
-    with pytest.raises(DataError, match="what|nothing"):
+    with pytest.raises(DataError, match=r"what|nothing"):
         client.validate_config(CONFIG.replace('toName="picture"', 'toName="nothing"'))
 
 
@@ -292,7 +292,7 @@ def test_a_folder_of_pictures(label_studio, client, project):
     found = sorted(task["data"]["image"] for task in client.tasks(project))
     assert found == [f"{label_studio.url}/data/local-files/?d=client/{name}" for name in ("a.png", "b%20c.PNG")]
     assert client.sync_storage(storage["id"])["last_sync_count"] is not None
-    with pytest.raises(RemoteError, match="LOCAL_FILES_DOCUMENT_ROOT|document root|must be"):
+    with pytest.raises(RemoteError, match=r"LOCAL_FILES_DOCUMENT_ROOT|document root|must be"):
         client.add_local_storage(project, "/")
 
 
