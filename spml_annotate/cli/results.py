@@ -59,12 +59,18 @@ def export(
 @verbosity
 def status(folder: Path, as_json: bool) -> None:
     """Say where the project stands and what to do next."""
+    from spml_annotate.server.jobs import server_line
+
     with open_project(folder) as project:
         now = project.status()
+    served = server_line(folder)
     if as_json:
-        echo_json(asdict(now))
+        echo_json({**asdict(now), "server": served})
         return
-    for name, text in _lines(now):
+    lines = _lines(now)
+    if served is not None:
+        lines.insert(-1, ("server", served))
+    for name, text in lines:
         click.echo(f"{name:<10} {text}")
 
 
