@@ -81,9 +81,11 @@ def _compute(
     )
     known = workspace.features.missing(built.key, workspace.images.fingerprint, count, backbone=built.key)
     paths = workspace.image_paths()
-    if known < count and not any(path.is_file() for path in paths[known:]):
+    faults = workspace.images.errors()
+    expected = [paths[row] for row in range(known, count) if row not in faults]
+    if expected and not any(path.is_file() for path in expected):
         raise DataError(
-            f"none of the {count - known} image files to embed is there, such as {paths[known]}; bring them back, or "
+            f"none of the {len(expected)} image files to embed is there, such as {expected[0]}; bring them back, or "
             "say where they lie now with `spml-annotate images move FROM TO`"
         )
     restore(workspace, [item for item in again if item.row >= known])
