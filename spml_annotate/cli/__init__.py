@@ -7,11 +7,13 @@ import os
 import click
 
 from spml_annotate.cli.catalogue import losses, strategies
+from spml_annotate.cli.costs import cost, report_bias
 from spml_annotate.cli.errors import ErrorHandlingGroup
 from spml_annotate.cli.labelling import answer, ask, import_labels, undo
 from spml_annotate.cli.learning import embed, evaluate, propose, train
 from spml_annotate.cli.options import verbosity
 from spml_annotate.cli.results import doctor, export, status
+from spml_annotate.cli.serve import serve
 from spml_annotate.cli.setup import classes, images, init
 from spml_annotate.cli.simulate import simulate
 from spml_annotate.version import __version__
@@ -38,7 +40,8 @@ def main(debug: bool) -> None:
 
 _COMMANDS = (
     simulate, init, images, classes, import_labels, embed, train, propose, ask, answer, undo, evaluate, export, status,
-    losses, strategies, doctor,
+    losses, strategies, doctor, serve,
+    cost, report_bias,
 )  # fmt: skip
 for _command in _COMMANDS:
     main.add_command(_command)
