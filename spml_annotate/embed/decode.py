@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import warnings
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from spml_annotate.errors import DataError
 
 _DEEP = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 """Pillow's modes of more than 8 bits; its own conversion clips them instead of scaling."""
+
+_FROM_STRANGERS = {"AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP"}
+"""Pillow's formats without those that start other programs or hold other files."""
 
 
 def decode(path: str | Path) -> Image.Image:
@@ -42,6 +46,24 @@ def decode(path: str | Path) -> Image.Image:
     except Exception as error:  # decoders meet damaged bytes with errors of every kind; the file is to blame
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path}: the picture cannot be read ({reason}); replace the file") from error
+
+
+def header_size(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels that a picture's first bytes tell; nothing is decoded.
+
+    Raises:
+        DataError: if these are not a picture of one of the kinds that are taken from strangers.
+    """
+    try:
+        with _pillow_quiet():
+            Image.init()
+            with Image.open(io.BytesIO(data), formats=sorted(_FROM_STRANGERS & set(Image.OPEN))) as image:
+                return image.size
+    except Image.DecompressionBombError as error:
+        raise DataError(f"the picture is too large to be safe ({error}); save it smaller") from None
+    except Exception as error:  # as above
+        reason = type(error).__name__ if not isinstance(error, UnidentifiedImageError) else "unknown format"
+        raise DataError(f"this is not a picture that can be read ({reason}); convert it to PNG or JPEG") from None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
