@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spml_annotate.errors import DataError
 from spml_annotate.labels import NEGATIVE, POSITIVE, Codes
+from spml_annotate.loop.linking import column_of
 from spml_annotate.loop.links import Arm, Link, LinkStore, Place, TaskRow
 from spml_annotate.project import Project
 from spml_annotate.project.evidence import evidence_of
@@ -94,7 +94,7 @@ class Proposing:
         """
         control = config.main.in_task(data)
         offered = np.zeros(len(probabilities), dtype=bool)
-        offered[[label for label in self._columns(control.names) if label < self.classes]] = True
+        offered[[label for label in self._spelt(control.names) if label < self.classes]] = True
         if codes is not None:
             offered &= codes != NEGATIVE
         value = np.where(offered, np.asarray(probabilities, dtype=np.float64), -1.0)
@@ -109,18 +109,12 @@ class Proposing:
         self, config: LabellingConfig, data: object, labels: Sequence[int], probabilities: NDArray[np.floating]
     ) -> Shown:
         """The labels as the task's own choices spell them, with their probabilities."""
-        names = config.main.in_task(data).names
-        spelling = dict(zip(self._columns(names), (name for name in names if self._column(name) >= 0), strict=True))
-        return {spelling[label]: float(probabilities[label]) for label in labels if label in spelling}
+        spelt = self._spelt(config.main.in_task(data).names)
+        return {spelt[label]: float(probabilities[label]) for label in labels if label in spelt}
 
-    def _columns(self, names: Sequence[str]) -> list[int]:
-        return [label for name in names if (label := self._column(name)) >= 0]
-
-    def _column(self, name: str) -> int:
-        try:
-            return self.taxonomy.column(name)
-        except DataError:
-            return -1  # a choice that is no class of the project, say one that was added a moment ago
+    def _spelt(self, names: Sequence[str]) -> dict[int, str]:
+        """Label → the task's spelling of it; a choice that is no class of the project (yet) is left out."""
+        return {label: name for name in names if (label := column_of(self.taxonomy, name)) is not None}
 
 
 def proposing_of(workspace: Workspace, model: ModelVersion, settings: QueueSettings) -> Proposing:

@@ -14,6 +14,7 @@ from spml_annotate.loop.links import Link, LinkStore, version_name
 from spml_annotate.loop.pulling import Pulled, sync
 from spml_annotate.loop.pushing import Pushed, publish, push
 from spml_annotate.loop.queue import build_queue
+from spml_annotate.loop.recipe import BATCH_SIZE, training_plan
 from spml_annotate.project import Project, Trained
 from spml_annotate.project.evidence import training_labels
 
@@ -21,23 +22,6 @@ if TYPE_CHECKING:
     from spml_annotate.studio.client import StudioClient
     from spml_annotate.studio.environment import StudioSettings
     from spml_annotate.studio.fetch import ImageFetcher
-
-AUTO = "auto"
-"""The loss that is chosen by how many positives are known."""
-FEW = 100
-"""Below so many known positives `an` trains better than `en`, above them worse.
-
-Test mAP with 25, 50, 100, 200, 400 single positives, 25 epochs, 4 seeds: voc20mix an .224 .255 .300 .337 .394, en .217
-.251 .294 .338 .403; coco525 an .115 .165 .229 .300, en .113 .164 .239 .315. `en` has to tell the unseen positives by
-its own scores, and those of a model that has seen five images of a class are noise. On 24 pictures of 5 classes that
-exclude one another `en` names 52 to 87 % of the others right, `an` 76 to 97 %.
-"""
-STEPS = 150
-"""Optimiser steps that a training has at least: 25 epochs of one small batch leave a head half-trained.
-
-The same 24 pictures: `an` goes from 76 to about 88 % (shapes) and 86 to 93 % (colours and shapes) right.
-"""
-EPOCHS, BATCH_SIZE = 25, 64
 
 
 @dataclass(frozen=True)
@@ -121,14 +105,6 @@ def run_round(
             pushed,
             "; ".join(notes),
         )
-
-
-def training_plan(loss: str, positives: int, images: int) -> tuple[str, int]:
-    """(loss, epochs) for a training on so many positives and images; see `FEW` and `STEPS`."""
-    if loss == AUTO:
-        loss = "an" if positives < FEW else "en"
-    batches = -(-images // BATCH_SIZE)
-    return loss, max(EPOCHS, -(-STEPS // max(batches, 1)))
 
 
 def _unread(pulled: dict[str, Pulled]) -> list[str]:
