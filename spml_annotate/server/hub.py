@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from spml_annotate.errors import DataError, MismatchError, RemoteError, SpmlError
+from spml_annotate.errors import DataError, MismatchError, RemoteError, SettingError, SpmlError
 from spml_annotate.loop.links import MAIN, Link, LinkStore
 from spml_annotate.server.jobs import Job, JobStore
 from spml_annotate.server.metrics import Metrics
@@ -19,6 +19,7 @@ from spml_annotate.studio.client import StudioClient
 from spml_annotate.studio.config import LabellingConfig, parse_config
 from spml_annotate.studio.environment import StudioSettings
 from spml_annotate.studio.fetch import ImageFetcher
+from spml_annotate.studio.transport import studio_address
 from spml_annotate.taxonomy import Taxonomy
 from spml_annotate.workspace import SETTINGS, Workspace
 from spml_annotate.workspace.lock import WriterLock
@@ -33,10 +34,14 @@ MOST_PROJECTS = 500
 
 
 class Served:
-    """One project folder: its links and jobs, and ``busy``, held by whatever changes images, features or models."""
+    """One project folder: its links and jobs.
+
+    ``busy`` is held by whatever changes images, features or models; ``changes`` grows whenever that has happened.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.changes = 0
         self.links = LinkStore(folder)
         self.jobs = JobStore(folder)
         self.busy = threading.Lock()
@@ -209,7 +214,10 @@ class Hub:
             SECRETS.add(token)
             self._tokens[project] = token
         if host and trusted:
-            self._hosts[project] = host
+            try:
+                self._hosts[project] = studio_address(host)
+            except SettingError as error:
+                self.say_once(str(error))
 
     def access(self, link: Link) -> tuple[str, str]:
         """Address and token for a link's Label Studio.
@@ -273,6 +281,7 @@ class Hub:
 
     def job_ended(self, served: Served, link: int) -> None:
         """Look at the link of a job: what it needs next may have changed."""
+        served.changes += 1
         self.hint(served, link)
 
     def say_once(self, message: str) -> None:
@@ -294,8 +303,8 @@ def _check_fit(taxonomy: Taxonomy, config: LabellingConfig, classes: Sequence[st
     unknown = [name for name in classes if not _knows(taxonomy, name)]
     if unknown:
         raise MismatchError(
-            f"the project has no class {unknown[0]!r} ({len(unknown)} of the config's {len(classes)} are unknown to it); "
-            "add them with `spml-annotate classes add`, or serve another project"
+            f"the project has no class {unknown[0]!r} ({len(unknown)} of {len(classes)} are unknown to it); add them "
+            "with `spml-annotate classes add`, or serve another project"
         )
 
 

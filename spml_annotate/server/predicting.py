@@ -48,7 +48,7 @@ class Predictor:
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.embedder = Embedder()
-        self._snapshots: dict[tuple[Path, int], Snapshot] = {}
+        self._snapshots: dict[tuple[Path, int], tuple[int, Snapshot]] = {}
         self._taking = threading.Lock()
 
     def predict(self, served: Served, link: Link, config_text: str, tasks: Sequence[object]) -> list[Prediction]:
@@ -81,22 +81,27 @@ class Predictor:
             return None
 
     def _snapshot(self, served: Served, link: Link) -> Snapshot:
-        """What the version stands for; taken anew when the version is another than at the request before."""
+        """What the version stands for; taken anew when the version is another, or a job has made something of it."""
         key = (served.folder, link.id)
-        found = self._snapshots.get(key)
-        if found is not None and found.version == link.version:
+        found = self._current(key, served, link)
+        if found is not None:
             return found
         with self._taking:
-            found = self._snapshots.get(key)
-            if found is not None and found.version == link.version:
+            found = self._current(key, served, link)
+            if found is not None:
                 return found
+            changes = served.changes
             try:
                 taken = take_snapshot(served.folder, link, self.hub.settings)
             except SpmlError as error:
                 self.hub.say_once(f"{served.folder.name}: version {link.version} cannot predict: {error}")
-                return Snapshot(link.version, None, {})
-            self._snapshots[key] = taken
+                taken = Snapshot(link.version, None, {})
+            self._snapshots[key] = changes, taken
             return taken
+
+    def _current(self, key: tuple[Path, int], served: Served, link: Link) -> Snapshot | None:
+        changes, found = self._snapshots.get(key, (-1, None))
+        return found if found is not None and found.version == link.version and changes == served.changes else None
 
     def _read(self, served: Served, link: Link, config: LabellingConfig, task: object) -> _Asked | None:
         """What is known of a task; None if it is none."""

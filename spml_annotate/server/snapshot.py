@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from spml_annotate.errors import MismatchError
 from spml_annotate.loop.links import Link, Place
 from spml_annotate.loop.queue import Proposing, QueueSettings, Shown, proposing_of
-from spml_annotate.project import Project
 from spml_annotate.project.scoring import read_scores
 from spml_annotate.studio.config import LabellingConfig
 from spml_annotate.training.heads import LinearHead
-from spml_annotate.workspace import FeatureSettings, ModelVersion
+from spml_annotate.workspace import FeatureSettings, ModelVersion, Workspace
 
 Scores = NDArray[np.floating[Any]]
 
@@ -63,8 +62,7 @@ def take_snapshot(folder: Path, link: Link, settings: QueueSettings) -> Snapshot
     Raises:
         DataError, MismatchError: if it is gone, damaged, or of other classes.
     """
-    with Project(folder) as project:
-        workspace = project.workspace
+    with Workspace.open(folder) as workspace:
         faults = workspace.images.errors()
         if not link.model:
             return Snapshot(link.version, None, faults)
@@ -74,7 +72,7 @@ def take_snapshot(folder: Path, link: Link, settings: QueueSettings) -> Snapshot
         )
         features = workspace.settings.features
         if features is None or features.key != model.settings["features"]:
-            raise MismatchError(f"{what} was trained on other features than {folder} has; train again")
+            raise MismatchError(f"model {model.name} was trained on other features than {folder} has; train again")
         scores = read_scores(workspace, model, np.zeros(len(workspace.taxonomy)))
-        proposing = proposing_of(project, model, settings)
+        proposing = proposing_of(workspace, model, settings)
         return Snapshot(link.version, Model(scores, model.head(), features, proposing), faults)
