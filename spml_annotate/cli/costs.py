@@ -86,12 +86,10 @@ def fit(
     Idle gaps and slips are cut, what was skipped or changed afterwards is left out. Intervals (95 %) come from a
     bootstrap over these annotators' answers. Fit again when some hundred answers have come since.
     """
-    from spml_annotate.project.costing import fit_costs, save_prices
+    from spml_annotate.project.costing import fit_costs
 
     with open_project(folder) as project:
-        costs = fit_costs(project.workspace, least=min_answers, seed=seed, apply=apply)
-    if out is not None:
-        save_prices(out, costs)
+        costs = fit_costs(project.workspace, least=min_answers, seed=seed, apply=apply, out=out)
     if as_json:
         echo_json(_facts(costs))
         return

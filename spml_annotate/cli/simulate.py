@@ -63,7 +63,13 @@ if TYPE_CHECKING:
     help="Which positive an annotator names first (size and location need boxes).",
 )
 @click.option("--expected-positives", type=float, help="Positives per image (k). [default: from the validation sample]")
-@click.option("--costs", type=click.Path(dir_okay=False, path_type=Path), help="TOML file with seconds per action.")
+@click.option(
+    "--costs",
+    "--prices",
+    "costs",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="TOML file with seconds per action, such as `cost fit --out FILE` writes.",
+)
 @click.option("--epochs", type=click.IntRange(1), default=25, show_default=True, help="Training epochs per round.")
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images per step.")
 @click.option("--learning-rate", type=float, default=3e-3, show_default=True, help="AdamW's learning rate.")

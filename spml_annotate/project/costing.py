@@ -156,7 +156,13 @@ def _uses(answers: _Answers, kind: str, seen: bool) -> dict[str, float]:
 
 
 def fit_costs(
-    workspace: Workspace, *, least: int = LEAST, level: float = 0.95, seed: int = 0, apply: bool = True
+    workspace: Workspace,
+    *,
+    least: int = LEAST,
+    level: float = 0.95,
+    seed: int = 0,
+    apply: bool = True,
+    out: str | Path | None = None,
 ) -> FittedCosts:
     """Fit the prices of actions to the seconds in the log and, if wanted, use them from now on.
 
@@ -169,9 +175,10 @@ def fit_costs(
         level: of the intervals.
         seed: of the bootstrap.
         apply: whether to keep the result.
+        out: a TOML file for all prices, see `save_prices`.
 
     Raises:
-        DataError: if nothing was measured.
+        DataError: if nothing was measured, or ``out`` cannot be written; then nothing was changed.
     """
     measured = measured_acts(workspace)
     if not measured.acts:
@@ -182,14 +189,15 @@ def fit_costs(
         )
     before = workspace.settings.prices
     fit = fit_prices(measured.acts, base=before, least=least, level=level, seed=seed)
-    seconds = {**workspace.settings.seconds, **fit.seconds}
-    if apply and fit.seconds:
+    prices = Prices(**{**workspace.settings.seconds, **fit.seconds})
+    kept = apply and bool(fit.seconds)
+    costs = FittedCosts(fit, measured, before, prices, kept, _warnings(fit, measured, least))
+    if out is not None:
+        save_prices(out, costs)
+    if kept:
         with workspace.writing("cost fit"):
-            seconds = {**workspace.settings.seconds, **fit.seconds}
-            workspace.update(seconds=seconds)
-    return FittedCosts(
-        fit, measured, before, Prices(**seconds), apply and bool(fit.seconds), _warnings(fit, measured, least)
-    )
+            workspace.update(seconds={**workspace.settings.seconds, **fit.seconds})
+    return costs
 
 
 def _warnings(fit: Fit, measured: Measured, least: int) -> tuple[str, ...]:
