@@ -66,9 +66,9 @@ def from_element(control: Element, *, nested: bool, leaves_only: bool) -> Iterat
 
 def _flat(element: Element) -> Iterator[Choice]:
     for child in element:
-        if child.tag != "Choice":
-            yield from _flat(child)  # a View or Header between them
-        elif text := child.get("value"):
+        if child.tag not in ("Choice", "Choices", "Taxonomy"):
+            yield from _flat(child)  # a View between them
+        elif child.tag == "Choice" and (text := child.get("value")):
             yield Choice((text,), (child.get("alias") or text,), _words(child.get("predicted_values")))
 
 
