@@ -59,13 +59,30 @@ class _Answers:
     words: dict[int, Observation] = field(default_factory=dict)
     seconds: float = 0.0
     longest: float = 0.0
-    changed: bool = False
+    differs: bool = False
+    taken: set[str] = field(default_factory=set)
+
+    @property
+    def changed(self) -> bool:
+        """Whether something else was said afterwards, or something taken back for good."""
+        return self.differs or bool(self.taken)
 
     def add(self, said: Observation) -> None:
-        """Take in one more observation."""
+        """Take in one more observation.
+
+        A word that is said again under the event id it had (with a number) was moved behind an earlier one that came
+        late from Label Studio; nobody changed it.
+        """
         self.seconds += said.seconds
         self.longest = max(self.longest, said.seconds)
-        self.changed |= said.answer == "retract" or said.label in self.words
+        event = said.event.removeprefix("retract:").partition("#")[0]
+        if said.answer == "retract":
+            self.taken.add(event)
+            return
+        if event in self.taken:
+            self.taken.discard(event)
+        elif said.label in self.words:
+            self.differs = True
         self.words[said.label] = said
 
     def count(self, *answers: str) -> int:

@@ -140,7 +140,7 @@ def test_what_says_nothing_of_a_price_is_left_out(blank):
             *stream(2, [1], seconds=60.0),
             *stream(3, range(classes), answer="skip"),
             *stream(4, [1]),
-            *stream(4, [1], answer="retract", seconds=0.0, event="!"),
+            *[said._replace(answer="retract", seconds=0.0, event=f"retract:{said.event}") for said in stream(4, [1])],
             *stream(4, [2], seconds=4.0),
             *[said._replace(question="answer:file:5") for said in stream(5, [1])],
             Observation(9, 4, "unsure", "ann", seconds=1.5, time=1.0, question=verify.id),
@@ -160,6 +160,25 @@ def test_what_says_nothing_of_a_price_is_left_out(blank):
         ("verify", {"verify": 1.0, "view": 1.0}),
         ("pick", {"pick": 1.0}),
     ]
+
+
+def test_words_that_are_only_moved_in_the_log_count(blank):
+    """As reading Label Studio leaves them when somebody else's earlier answer comes late."""
+    [said] = stream(0, [1])
+    moved = [
+        said._replace(answer="retract", seconds=0.0, event=f"retract:{said.event}"),
+        said._replace(seconds=0.0, event=f"{said.event}#2"),
+    ]
+    late = stream(0, [1], who="ls:bob@x.org", seconds=4.0)
+    blank.observe([said, *late, *moved])
+    measured = measured_acts(blank.workspace)
+    assert sorted((act.annotator, act.seconds) for act in measured.acts) == [
+        ("ls:ann@x.org", 3.0),
+        ("ls:bob@x.org", 4.0),
+    ]
+    assert measured.left_out == {}
+    blank.observe([said._replace(answer="retract", seconds=0.0, event=f"retract:{said.event}#2")])
+    assert measured_acts(blank.workspace).left_out == {"changed or taken back": 1}
 
 
 def test_gaps_are_known_by_their_cut(blank):
