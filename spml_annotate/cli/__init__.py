@@ -17,6 +17,7 @@ from spml_annotate.cli.results import doctor, export, status
 from spml_annotate.cli.serve import serve
 from spml_annotate.cli.setup import classes, images, init
 from spml_annotate.cli.simulate import simulate
+from spml_annotate.cli.studio import studio
 from spml_annotate.version import __version__
 
 # Read by the thread library when torch or faiss loads it: threads with nothing to do give their core back instead of
@@ -43,6 +44,7 @@ _COMMANDS = (
     simulate, init, images, classes, import_labels, embed, train, propose, ask, answer, undo, evaluate, export, status,
     losses, strategies, doctor, serve,
     cost, report_bias, report_gain,
+    studio,
 )  # fmt: skip
 for _command in _COMMANDS:
     main.add_command(_command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -50,9 +51,9 @@ def reach(url: str, token: str) -> tuple[StudioSettings, StudioClient]:
     """
     from spml_annotate.studio.client import StudioClient
     from spml_annotate.studio.environment import settings_from
+    from spml_annotate.studio.transport import studio_address
 
-    given = {name: value for name, value in (("url", url), ("token", token)) if value}
-    settings = settings_from(**given)
+    settings = settings_from(url=studio_address(url) if url else None, token=token or None)
     if not settings.url:
         raise SettingError("no address of Label Studio; give --url URL or set LABEL_STUDIO_URL")
     if not settings.token:
@@ -181,12 +182,7 @@ def sync(watch: float | None, url: str, token: str, folder: Path, as_json: bool)
         while True:
             done = pulling.sync(project, links, client, fetcher)
             if as_json:
-                echo_json(
-                    {
-                        name: pulled._asdict() if hasattr(pulled, "_asdict") else vars(pulled)
-                        for name, pulled in done.items()
-                    }
-                )
+                echo_json({name: asdict(pulled) for name, pulled in done.items()})
             else:
                 _show_pulled(done)
             if watch is None:
@@ -198,7 +194,7 @@ def _show_pulled(done: dict[str, Pulled]) -> None:
     for name, pulled in done.items():
         click.echo(
             f"{name}: {pulled.tasks} tasks looked at, {pulled.acts} annotations changed, {pulled.answers} answers "
-            f"stored, {pulled.new_images} new images"
+            f"stored, {pulled.new_images} new images" + (f", {pulled.waiting} wait" if pulled.waiting else "")
         )
         for task, reason in pulled.broken[:5]:
             click.echo(f"  task {task}: {reason}")
@@ -207,11 +203,12 @@ def _show_pulled(done: dict[str, Pulled]) -> None:
 
 
 @studio.command()
+@click.option("--again", is_flag=True, help="Replace all predictions of the version in use, not only missing ones.")
 @studio_options
 @project_option
 @json_option
 @verbosity
-def push(url: str, token: str, folder: Path, as_json: bool) -> None:
+def push(again: bool, url: str, token: str, folder: Path, as_json: bool) -> None:
     """Give Label Studio the current model's proposals and the order of the tasks, now and in bulk.
 
     The backend does this by itself after every training. It is many times faster than "Retrieve Predictions" there.
@@ -221,22 +218,28 @@ def push(url: str, token: str, folder: Path, as_json: bool) -> None:
     from spml_annotate.studio.fetch import ImageFetcher
 
     settings, client = reach(url, token)
+    fetcher = ImageFetcher(settings, client)
+
+    def say(line: str) -> None:
+        click.echo(line, err=as_json)
+
     with closing(LinkStore(folder)) as links:
         link = main_link(links, client)
-        done = run_round(
-            folder,
-            link.id,
-            client,
-            ImageFetcher(settings, client),
-            settings,
-            train=False,
-            say=lambda line: click.echo(line, err=as_json),
-        )
-        version = links.get(link.id).version
+        done = run_round(folder, link.id, client, fetcher, settings, train=False, say=say)
+        sent = done.pushed.sent + (_replace(folder, links, link.id, client, settings) if again else 0)
     if as_json:
-        echo_json({"version": version, "round": done})
+        echo_json({"version": done.version, "tasks": done.pushed.tasks, "sent": sent, "note": done.note})
         return
-    click.echo(f"version {version} is in use")
+    click.echo(f"version {done.version}: {sent} predictions sent, {done.pushed.tasks} tasks in order")
+
+
+def _replace(folder: Path, links: LinkStore, link: int, client: StudioClient, settings: StudioSettings) -> int:
+    from spml_annotate.loop import pushing
+
+    with open_project(folder) as project:
+        pushed = pushing.push(project, links, links.get(link), client, settings, again=True)
+    pushing.publish(links, links.get(link), client, settings)
+    return pushed.sent
 
 
 @studio.command()

@@ -11,6 +11,7 @@ from spml_annotate.project.checkup import Check
 from spml_annotate.studio.predictions import check_prediction
 
 _PUSH = "spml-annotate studio push"
+_AGAIN = _PUSH + " --again"
 
 
 @dataclass
@@ -56,14 +57,14 @@ def _count(case: Case, task: dict[str, Any], current: str, stored: _Stored) -> N
 def _validity(stored: _Stored, current: str) -> Check:
     if stored.invalid:
         found = f"{len(stored.invalid)} stored predictions do not fit the labelling config ({stored.invalid[0]})"
-        return Check("stored", "fail", found, f"{_PUSH} (it replaces them); Label Studio stores whatever it is given")
+        return Check("stored", "fail", found, f"{_AGAIN} replaces them; Label Studio stores whatever it is given")
     return Check("stored", "ok", f"stored predictions of {current} fit the labelling config")
 
 
 def _duplicates(stored: _Stored, current: str) -> Check:
     if stored.doubled:
         found = f"{len(stored.doubled)} tasks have several predictions of {current}, such as task {stored.doubled[0]}"
-        remedy = f"{_PUSH}; it happens when predictions and /setup name different versions (see 'versions', 'predict')"
+        remedy = f"{_AGAIN}; it happens when predictions and /setup name different versions (see 'versions', 'predict')"
         return Check("duplicates", "fail", found, remedy)
     old = sorted(stored.versions - {current})
     if len(old) > 1:
