@@ -64,7 +64,7 @@ def download(url: str, headers: Mapping[str, str], deadline: Deadline, limit: in
         DataError: if that host is not public, or the answer too large.
         RemoteError: if the other side cannot be reached, is too slow, or speaks no HTTP.
     """
-    own = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "spml-annotate"}
+    own = {"Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity", "User-Agent": "spml-annotate"}
     sent = [(name.encode(), value.encode()) for name, value in {**own, **headers}.items()]
     try:
         with (
@@ -116,7 +116,7 @@ def _received(response: httpcore.Response, deadline: Deadline, limit: int) -> An
 
 def too_large(limit: int) -> DataError:
     """The error for a picture of more bytes than the limit."""
-    return DataError(f"it has more than {limit / 2**20:g} MB; save it smaller or set SPML_MAX_IMAGE_MB")
+    return DataError(f"it has more than {limit / 2**20:.3g} MB; save it smaller or set SPML_MAX_IMAGE_MB")
 
 
 class _Guard(httpcore.NetworkBackend):

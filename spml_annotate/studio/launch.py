@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 USERNAME = "admin@example.com"
 BOOT_SECONDS = 240.0
+_PORT_SECONDS = 15.0
 _DATABASE = "label_studio.sqlite3"
 
 _KEPT = {
@@ -315,9 +316,9 @@ def _free_port() -> int:
         return int(port)
 
 
-def _wait_for_port(port: int, seconds: float = 15.0) -> None:
+def _wait_for_port(port: int) -> None:
     """Wait until nobody listens there: Label Studio would silently take the next port."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + _PORT_SECONDS
     while True:
         with socket.socket() as probe:
             probe.settimeout(1.0)

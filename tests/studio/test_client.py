@@ -46,7 +46,7 @@ class Backend(ThreadingHTTPServer):
     def __init__(self, password=None):
         super().__init__(("127.0.0.1", 0), _Answers)
         self.asked, self.password, self.version = [], password, "v1"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def url(self):
