@@ -89,14 +89,14 @@ def push(
     version = version or link.version
     places, shown = queue if queue is not None else build_queue(project, links, link, settings)
     fresh = version != link.version or again
-    if not fresh:
-        places = {**places, **{t: place for t, place in links.places(link.id, version).items() if t in places}}
-    links.queue(link.id, version, places.values())
     if fresh:
         _patiently(lambda: client.delete_predictions(link.project, version))
         wanted = set(_patiently(lambda: client.task_ids(link.project)))
     else:
         wanted = _missing(client, link.project, version)
+        shown_now = links.places(link.id, version)
+        places = {t: place if t in wanted else shown_now.get(t, place) for t, place in places.items()}
+    links.queue(link.id, version, places.values())
     config, tasks = parse_config(link.config), links.tasks(link.id)
     ready = [
         {"task": task, **task_prediction(config, tasks[task].data, place, shown.get(task, {}), version)}

@@ -1,0 +1,128 @@
+"""The chosen arm beside the random one: figures, intervals, heads, and the command."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from project_world import World, embedded_copy, make_world
+
+from spml_annotate.cli import main
+from spml_annotate.labels import POSITIVE, Observation
+from spml_annotate.loop.gain import as_json, gain_summary, report_gain
+from spml_annotate.loop.links import MAIN, Exposure, LinkStore, TaskRow
+from spml_annotate.project import Project
+
+
+def exposure(task, arm, seconds, given, surprise=None, annotator="ls:a"):
+    return Exposure(task, annotator, "v", False, (), given, False, seconds, float(task), arm, surprise)
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """A project without anything; (project, links, link)."""
+    with Project.create(tmp_path / "project", ["a", "b"]) as project:
+        links = LinkStore(tmp_path / "project")
+        yield project, links, links.add("http://ls", 7, "2026", MAIN, "<View/>")
+        links.close()
+
+
+def test_figures_by_hand(plain):
+    project, links, link = plain
+    links.expose(
+        link.id,
+        [
+            exposure(1, "chosen", 4.0, (0,), 2.0),
+            exposure(2, "chosen", 8.0, (0, 1), 1.0),
+            exposure(3, "chosen", 0.0, (1,), 3.0),  # not measured: no part of any rate per time
+            exposure(4, "random", 6.0, (0,), 0.5),
+            exposure(5, "random", 6.0, ()),  # skipped: it cost its seconds all the same
+        ],
+    )
+    gain = report_gain(project.workspace, links, link)
+    assert (gain.chosen.answers, gain.chosen.positives, gain.random.answers, gain.random.positives) == (3, 4, 2, 1)
+    assert gain.chosen.hours == pytest.approx(12 / 3600)
+    assert gain.chosen.positives_per_hour.value == pytest.approx(3 * 3600 / 12)
+    assert gain.random.positives_per_hour.value == pytest.approx(300)
+    assert gain.ratio.value == pytest.approx(3.0)
+    assert gain.chosen.surprise.value == pytest.approx(2.0)
+    assert gain.chosen.per_minute.value == pytest.approx(3.0 * 60 / 12)
+    assert gain.random.per_minute.value == pytest.approx(5.0)
+    assert gain.surprise.value == pytest.approx(1.5)
+    assert gain.surprise.low is None  # five answers allow no interval
+    assert gain.heads is None
+    assert "checked sample" in gain.missing
+    short = gain_summary(links, link)
+    assert short["chosen"]["positives_per_hour"] == pytest.approx(900)
+    assert short["random"]["surprise_per_minute"] == pytest.approx(5.0)
+
+
+def test_nothing_answered_yet(plain):
+    project, links, link = plain
+    gain = report_gain(project.workspace, links, link)
+    assert gain.chosen.answers == 0
+    assert gain.ratio.value is None
+    assert gain_summary(links, link)["chosen"]["positives_per_hour"] is None
+    assert json.loads(json.dumps(as_json(gain)))["surprise"] == {"value": None, "low": None, "high": None}
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say(plain):
+    project, links, link = plain
+    held = 0
+    for trial in range(40):
+        chance = np.random.default_rng(trial)
+        links.expose(
+            link.id,
+            [
+                exposure(n, arm, float(chance.gamma(4, rate)), (0,), float(chance.exponential(rate)))
+                for n, (arm, rate) in enumerate([("chosen", 1.0), ("random", 2.0)] * 40)
+            ],
+        )
+        gain = report_gain(project.workspace, links, link, seed=trial)
+        held += gain.ratio.low < 2.0 < gain.ratio.high
+        held += gain.surprise.low < -1.0 < gain.surprise.high
+    assert 66 <= held <= 80  # of 80, 76 expected
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> World:
+    return make_world(tmp_path_factory.mktemp("world"), images=80)
+
+
+def test_heads_on_equally_many_answers_of_each_arm(world, tmp_path):
+    with embedded_copy(world, tmp_path / "project") as project:
+        truth = world.dataset.truth[[world.dataset.image_ids.index(name) for name in project.image_ids]] == POSITIVE
+        with project.workspace.writing("test"):
+            project.workspace.images.set_split(range(60, 80), 1)
+        checks = [Observation(r, c, "yes" if truth[r, c] else "no") for r in range(60, 80) for c in range(80)]
+        project.observe(checks)
+        links = LinkStore(project.workspace.root)
+        link = links.add("http://ls", 7, "2026", MAIN, "<View/>")
+        links.put_tasks(link.id, [TaskRow(100 + row, row, "", {}) for row in range(80)])
+        chosen = [exposure(100 + row, "chosen", 5.0, tuple(np.flatnonzero(truth[row])), 1.0) for row in range(40)]
+        # the random arm here tells of one class alone, so it must do worse
+        useless = [exposure(100 + row, "random", 5.0, (0,), 1.0) for row in range(40, 62)]
+        links.expose(link.id, chosen + useless)
+        gain = report_gain(project.workspace, links, link, draws=4)
+        links.close()
+    assert gain.heads is not None
+    assert (gain.heads.answers, gain.heads.sample, gain.heads.draws) == (20, 20, 4)  # two of 22 are in the sample
+    assert gain.heads.difference.low > 0.05
+    assert gain.heads.chosen.value > gain.heads.random.value
+    shown = CliRunner().invoke(main, ["report-gain", "--project", str(tmp_path / "project"), "--draws", "2"])
+    assert shown.exit_code == 0
+    assert "mAP of heads" in shown.output
+    assert "20 answers of each side" in shown.output
+
+
+def test_the_command_as_json_and_without_label_studio(plain, tmp_path):
+    _, links, link = plain
+    links.expose(link.id, [exposure(1, "chosen", 4.0, (0,), 2.0)])
+    folder = str(tmp_path / "project")
+    found = CliRunner().invoke(main, ["report-gain", "--project", folder, "--json"])
+    assert found.exit_code == 0
+    assert json.loads(found.output)[0]["chosen"]["positives_per_hour"]["value"] == 900.0
+    Project.create(tmp_path / "other", ["a"]).close()
+    refused = CliRunner().invoke(main, ["report-gain", "--project", str(tmp_path / "other")])
+    assert refused.exit_code == 2
+    assert "studio create" in refused.output
