@@ -10,12 +10,11 @@ from typing import Any
 from spml_annotate.errors import SpmlError
 from spml_annotate.loop.links import MAIN, Link
 from spml_annotate.server.hub import NOBODY, Hub, Served
-from spml_annotate.server.naming import Named, named
+from spml_annotate.server.naming import Named, classes_of, named
 from spml_annotate.server.predicting import Predictor
 from spml_annotate.server.runner import Runner
 from spml_annotate.server.security import RequestError
 from spml_annotate.server.watcher import Watcher
-from spml_annotate.studio.config import parse_config
 from spml_annotate.studio.environment import StudioSettings
 from spml_annotate.studio.predictions import empty_prediction
 
@@ -52,6 +51,8 @@ class Backend:
     def start(self) -> None:
         """Open, and begin to watch and to work."""
         self.open()
+        import spml_annotate.embed.images  # noqa: F401  (torch, now: later it would keep `/health` waiting)
+
         self.runner.start()
         self.watcher.start()
 
@@ -144,7 +145,7 @@ class Backend:
     ) -> tuple[Served, Link] | None:
         if not config:
             return None
-        return self.hub.adopt(project, self.settings.url or host, config, _listed(config, tasks))
+        return self.hub.adopt(project, self.settings.url or host, config, classes_of(config, tasks))
 
 
 def _project(body: Mapping[str, Any]) -> Named:
@@ -157,16 +158,3 @@ def _project(body: Mapping[str, Any]) -> Named:
 def _text(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name)
     return value if isinstance(value, str) else ""
-
-
-def _listed(config: str, tasks: Iterable[object]) -> list[str]:
-    """Class names that tasks bring along, each once, in their order."""
-    found: dict[str, None] = {}
-    try:
-        control = parse_config(config).main
-    except SpmlError:
-        return []  # who adopts says what is wrong with it
-    for task in tasks:
-        data = task.get("data") if isinstance(task, Mapping) else None
-        found.update(dict.fromkeys(control.in_task(data).names))
-    return list(found)

@@ -99,7 +99,7 @@ def _quiet(settings: StudioSettings, token: str) -> None:
 
     set_quiet(True)
     SECRETS.add(token, settings.token, *(settings.basic or ()))
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, "%(levelname)s %(name)s: %(message)s")  # the server adds the time
 
 
 def _end_with(stream: BinaryIO) -> None:
@@ -108,4 +108,6 @@ def _end_with(stream: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # the thread that waits for the server's end cannot be woken

@@ -64,6 +64,8 @@ class Served:
 class Hub:
     """All folders that one server serves.
 
+    ``pending`` has host and config of Label Studio projects whose classes must be read from their tasks first.
+
     Args:
         settings: of the server.
         project: the folder of the one project to serve; without it, folders below ``settings.model_dir`` are made for
@@ -77,6 +79,7 @@ class Hub:
         self._served: list[Served] = []
         self._guard = threading.Lock()
         self._making = threading.Lock()
+        self.pending: dict[Named, tuple[str, str]] = {}
         self._known: dict[Named, tuple[Served, int]] = {}
         self._tokens: dict[Named, str] = {}
         self._hosts: dict[Named, str] = {}
@@ -169,7 +172,12 @@ class Hub:
                 return found
             try:
                 parsed = parse_config(config)
-                return self._adopt(project, host, config, parsed, tuple(parsed.classes) or tuple(classes))
+                known = tuple(dict.fromkeys((*parsed.classes, *classes)))
+                if not known:
+                    self.pending[project] = host, config
+                made = self._adopt(project, host, config, parsed, known)
+                self.pending.pop(project, None)
+                return made
             except SpmlError as error:
                 self.say_once(f"Label Studio project {project.project} cannot be served: {error}")
                 return None
@@ -188,7 +196,7 @@ class Hub:
 
     def _make(self, project: Named, host: str, classes: tuple[str, ...]) -> Served:
         if not classes:
-            raise DataError("its classes come with the tasks, and none has come yet; they are read when one does")
+            raise DataError("its classes come with its tasks; they are read from Label Studio soon")
         if len(self._served) >= MOST_PROJECTS:
             raise DataError(f"this server has made {MOST_PROJECTS} projects; serve this one with --project DIR")
         folder = self.settings.model_dir / folder_name(host, project)
@@ -238,7 +246,15 @@ class Hub:
 
     def client(self, link: Link) -> StudioClient:
         """What speaks with a link's Label Studio; see `access` for errors."""
-        key = self.access(link)
+        return self._client(self.access(link))
+
+    def client_of(self, project: Named) -> StudioClient | None:
+        """What speaks with the Label Studio of a project that no folder serves yet; None if it cannot be reached."""
+        url = self.settings.url or self._hosts.get(project, "")
+        token = self.settings.token or self._tokens.get(project, "")
+        return self._client((url, token)) if url and token else None
+
+    def _client(self, key: tuple[str, str]) -> StudioClient:
         with self._guard:
             if key not in self._clients:
                 self._clients[key] = StudioClient(*key)

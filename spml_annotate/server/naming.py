@@ -1,11 +1,14 @@
-"""Which Label Studio project a request is about, in the three spellings that Label Studio uses."""
+"""Which Label Studio project a request is about, in the spellings that Label Studio uses, and its classes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
+
+from spml_annotate.errors import DataError
+from spml_annotate.studio.config import parse_config
 
 _KEY = re.compile(r"\s*(\d{1,18})(?:\.(\d{1,12}))?\s*")
 _LARGEST = 2**63 - 1
@@ -38,6 +41,20 @@ def whole(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if 0 <= value <= _LARGEST else None
+
+
+def classes_of(config: str, tasks: Iterable[object]) -> list[str]:
+    """Class names that tasks bring along (choices with ``value="$key"``), each once, in their order."""
+    found: dict[str, None] = {}
+    try:
+        control = parse_config(config).main
+    except DataError:
+        return []  # who adopts the project says what is wrong with it
+    if control.options is not None:
+        for task in tasks:
+            data = task.get("data") if isinstance(task, Mapping) else None
+            found.update(dict.fromkeys(control.in_task(data).names))
+    return list(found)
 
 
 def seconds_of(created: Any) -> str:  # noqa: ANN401  (whatever came)

@@ -188,7 +188,7 @@ def _forward(process: subprocess.Popen[bytes], tail: deque[str]) -> None:
         text = line.decode("utf-8", "replace").rstrip()
         if text:
             tail.append(text)
-            logger.info("| %s", text)
+            logger.info("%s", text)
 
 
 def _message(line: bytes) -> dict[str, Any]:

@@ -129,19 +129,19 @@ SECRETS = Secrets()
 class HidingFormatter(logging.Formatter):
     """Formats as another formatter does, tracebacks included, and hides `SECRETS`."""
 
-    def __init__(self, inner: logging.Formatter | None = None) -> None:
+    def __init__(self, inner: logging.Formatter) -> None:
         super().__init__()
-        self.inner = inner or logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self.inner = inner
 
     def format(self, record: logging.LogRecord) -> str:
         """One record as text."""
         return SECRETS.hide(self.inner.format(record))
 
 
-def set_up_logging(level: str) -> None:
+def set_up_logging(level: str, form: str = "%(asctime)s %(levelname)s %(name)s: %(message)s") -> None:
     """Log to standard error at a level, secrets hidden; what libraries say of each request is left out."""
     handler = logging.StreamHandler()
-    handler.setFormatter(HidingFormatter())
+    handler.setFormatter(HidingFormatter(logging.Formatter(form)))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

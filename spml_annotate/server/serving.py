@@ -39,7 +39,6 @@ def serve_until_stopped(
     with listener:
         backend = Backend(settings, folder)
         backend.open()
-        _load_heavy_parts()
         place = f"http://{host}:{listener.getsockname()[1]}"
         logger.info("spml-annotate %s serves %s at %s", __version__, folder or settings.model_dir, place)
         if not settings.url or not settings.token:
@@ -58,11 +57,6 @@ def serve_until_stopped(
             uvicorn.Server(config).run(sockets=[listener])
         finally:
             backend.close()
-
-
-def _load_heavy_parts() -> None:
-    """Load torch now: loading it later would keep `/health` waiting for longer than Label Studio does."""
-    import spml_annotate.embed.images  # noqa: F401
 
 
 def _listen(host: str, port: int) -> socket.socket:

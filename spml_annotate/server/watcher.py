@@ -14,6 +14,7 @@ from spml_annotate.loop.pulling import Pulled, pull
 from spml_annotate.project import Project
 from spml_annotate.server.counting import Standing, standing
 from spml_annotate.server.handshake import mend
+from spml_annotate.server.naming import classes_of
 
 if TYPE_CHECKING:
     from spml_annotate.server.hub import Hub, Served
@@ -51,6 +52,7 @@ class Watcher:
     def __init__(self, hub: Hub, runner: Runner) -> None:
         self.hub, self.runner = hub, runner
         self._watched: dict[tuple[str, int], _Watched] = {}
+        self._classes_due = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="watcher", daemon=True)
 
@@ -71,12 +73,29 @@ class Watcher:
 
     def _work(self) -> None:
         while not self._stopping.is_set():
+            self._read_classes()
             for served in self.hub.served():
                 for link in _links(served):
                     if not self._stopping.is_set():
                         self._visit(served, link)
             self.hub.wait_for_hint(1.0)
             self._stopping.wait(0.2)
+
+    def _read_classes(self) -> None:
+        """Adopt projects whose classes come with their tasks, once there are tasks."""
+        for project, (host, config) in list(self.hub.pending.items()):
+            client = self.hub.client_of(project)
+            if client is None or time.monotonic() < self._classes_due:
+                continue
+            self._classes_due = time.monotonic() + self.hub.settings.poll_seconds
+            try:
+                names = classes_of(config, client.tasks(project.project))
+            except SpmlError as error:
+                self.hub.say_once(f"Label Studio project {project.project}: {error}")
+                continue
+            found = self.hub.adopt(project, host, config, names) if names else None
+            if found is not None:
+                self.hub.hint(found[0], found[1].id)
 
     def _visit(self, served: Served, link: Link) -> None:
         watched = self._watched.setdefault((str(served.folder), link.id), _Watched())
