@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -10,6 +11,30 @@ from types import MappingProxyType
 from spml_annotate.errors import DataError, MismatchError
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+def with_spellings(places: Mapping[str, int]) -> dict[str, int]:
+    """The same mapping, with names also found by their composed and decomposed Unicode forms (é as one sign or two).
+
+    Names as they are come first; a form that would mean two things means the first of them.
+    """
+    found = dict(places)
+    for name, place in places.items():
+        if not name.isascii():
+            found.setdefault(unicodedata.normalize("NFC", name), place)
+            found.setdefault(unicodedata.normalize("NFD", name), place)
+    return found
+
+
+def lookalikes(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of names that differ only in upper and lower case, spaces or Unicode form: usually one class, twice."""
+    first: dict[str, str] = {}
+    pairs = []
+    for name in names:
+        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        if first.setdefault(plain, name) != name:
+            pairs.append((first[plain], name))
+    return pairs
 
 
 @dataclass(frozen=True)
@@ -54,7 +79,7 @@ class Taxonomy:
         return Taxonomy, (self.names, self.keys, dict(self.aliases), dict(self.prompts))  # proxies cannot be pickled
 
     def column(self, name: str) -> int:
-        """Column of a class by its name, its first name or an alias.
+        """Column of a class by its name, its first name or an alias, in either Unicode form.
 
         Raises:
             DataError: if no class is called that.
@@ -74,6 +99,7 @@ class Taxonomy:
             cached = {alias: self.keys.index(key) for alias, key in self.aliases.items()}
             cached.update((key, column) for column, key in enumerate(self.keys))
             cached.update((name, column) for column, name in enumerate(self.names))
+            cached = with_spellings(cached)
             object.__setattr__(self, "_columns", cached)
         return cached
 

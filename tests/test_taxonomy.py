@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spml_annotate.errors import DataError, MismatchError
-from spml_annotate.taxonomy import Taxonomy
+from spml_annotate.taxonomy import Taxonomy, lookalikes
 
 names = st.lists(st.text(min_size=1, max_size=4).filter(str.strip), min_size=1, max_size=6, unique=True)
 
@@ -104,3 +104,23 @@ def test_a_taxonomy_is_a_value() -> None:
         taxonomy.names = ()
     with pytest.raises(TypeError):
         taxonomy.aliases["pup"] = "dog"
+
+
+def test_both_unicode_forms_of_a_name_mean_the_class():
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    for name, other in ((composed, decomposed), (decomposed, composed)):
+        taxonomy = Taxonomy(("tea", name))
+        assert taxonomy.column(other) == taxonomy.column(name) == 1
+        with pytest.raises(DataError, match="already means"):
+            taxonomy.extended([other])
+    both = Taxonomy((composed, decomposed))
+    assert [both.column(composed), both.column(decomposed)] == [0, 1]
+
+
+def test_names_that_look_alike_are_told():
+    assert lookalikes(["cat", "dog", "Cat", "polar bear", "polar  bear"]) == [
+        ("cat", "Cat"),
+        ("polar bear", "polar  bear"),
+    ]
+    assert lookalikes(["caf\u00e9", "cafe\u0301"]) == [("caf\u00e9", "cafe\u0301")]
+    assert lookalikes(["cat", "cats"]) == []

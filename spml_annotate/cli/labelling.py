@@ -76,7 +76,11 @@ def import_labels(
     metavar="N",
     help="Draw random images until N are set aside, and ask for full checks of them; 200 are usual.",
 )
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the questions to a CSV file.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the questions to a CSV file, classes joined by |.",
+)
 @annotator_option
 @set_option
 @seed_option

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ def init(folder: Path, classes: str, name: str, as_json: bool) -> None:
 
     with Project.create(folder, _classes(classes), name=name) as project:
         count = len(project.taxonomy)
+        _note_lookalikes(project.taxonomy.names)
         if as_json:
             echo_json({"folder": str(folder), "name": project.workspace.settings.name, "classes": count})
             return
@@ -55,6 +57,16 @@ def _classes(text: str) -> Taxonomy:
             f"(a single one: {text + ','!r})"
         )
     return Taxonomy(tuple(part.strip() for part in text.split(",") if part.strip()))
+
+
+def _note_lookalikes(names: Sequence[str]) -> None:
+    from spml_annotate.taxonomy import lookalikes
+
+    for one, other in lookalikes(names):
+        click.echo(
+            f"note: {one!r} and {other!r} are two classes that look alike; if they are one, start again with it alone",
+            err=True,
+        )
 
 
 @click.group()
@@ -154,6 +166,7 @@ def add_classes(names: tuple[str, ...], folder: Path) -> None:
     """Add classes after the present ones; everything known stays."""
     with open_project(folder) as project:
         project.add_classes(names)
+        _note_lookalikes(project.taxonomy.names)
         click.echo(f"the project has {len(project.taxonomy)} classes now; train again to teach the new ones")
 
 

@@ -137,6 +137,7 @@ def simulate(
     from spml_annotate.simulate.report import text_table
     from spml_annotate.simulate.runs import check_truth
     from spml_annotate.simulate.runs import simulate as run
+    from spml_annotate.simulate.state import check_out
 
     hours = parse_hours(budget)
     plan = Plan(
@@ -159,7 +160,8 @@ def simulate(
     data = load_dataset(dataset, root=root)
     if missing == "negative":
         data = data.with_missing_negative()
-    check_truth(data)  # embedding takes minutes: what is wrong with the labels is said before
+    check_truth(data)  # embedding takes minutes: what is wrong with the labels or the folder is said before
+    check_out(out, plan.outline(data), overwrite=overwrite)
     options = {"mean": parse_numbers("--mean", mean), "std": parse_numbers("--std", std), "size": size}
     data = _embedded(data, backbone, weights, device, options)
     summary = run(data, plan, out, resume=resume, overwrite=overwrite, device=device)

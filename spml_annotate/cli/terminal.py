@@ -23,6 +23,10 @@ class Stop(Exception):  # noqa: N818  (a wish, not an error)
     """The person wants to stop."""
 
 
+class Back(Exception):  # noqa: N818  (a wish, not an error)
+    """The person wants to answer the last question again."""
+
+
 def read_line(prompt: str) -> str:
     """A line from the terminal without its end.
 
@@ -65,15 +69,40 @@ class Session:
         waiting = open_questions(self._workspace, self._annotator)[:limit]
         if not waiting:
             click.echo("no question is open; put some with `spml-annotate ask`")
-        answered = 0
-        for number, question in enumerate(waiting, start=1):
-            self._show(question, number, len(waiting))
+        place = 0
+        while place < len(waiting):
+            question = waiting[place]
+            self._show(question, place + 1, len(waiting))
             try:
                 self._answer(question)
             except Stop:
                 break
-            answered += 1
-        return answered, self._stored
+            except Back:
+                place = self._back(waiting, place)
+                continue
+            place += 1
+        return place, self._stored
+
+    def _back(self, waiting: Sequence[OpenQuestion], place: int) -> int:
+        """Take back what was said to this question or, if that is nothing, to the one before; returns its place."""
+        if self._take_back(waiting[place]):
+            return place
+        if place == 0:
+            click.echo("this is the first question; `spml-annotate undo` takes back answers of an earlier sitting")
+            return 0
+        self._take_back(waiting[place - 1])
+        return place - 1
+
+    def _take_back(self, question: OpenQuestion) -> int:
+        log = self._workspace.log
+        taken = [
+            said
+            for said in log.retractions(question.query.id, time=time.time())
+            if said.annotator == self._annotator and said.label in question.remaining
+        ]
+        count = log.append(taken)
+        self._stored -= count
+        return count
 
     def _show(self, question: OpenQuestion, number: int, count: int) -> None:
         row, names = question.query.row, self._workspace.taxonomy.names
@@ -103,15 +132,21 @@ class Session:
         seconds, self._seconds = self._seconds, 0.0
         self._stored += record(self._workspace, question, said, annotator=self._annotator, seconds=seconds)
 
+    def _leave(self, entry: str) -> None:
+        """Stop or go back, if that is what was typed."""
+        if entry.lower() == "q":
+            raise Stop
+        if entry.lower() == "b":
+            raise Back
+
     def _verify(self, question: OpenQuestion) -> None:
         for label in question.remaining:
             while True:
-                entry = self._prompt(f"{self._workspace.taxonomy.names[label]}? [y/n/u/s, q = stop] ").lower()
-                if entry == "q":
-                    raise Stop
+                entry = self._prompt(f"{self._workspace.taxonomy.names[label]}? [y/n/u/s, b = back, q = stop] ").lower()
+                self._leave(entry)
                 if entry in KEYS:
                     break
-                click.echo("y yes, n no, u cannot tell, s skip, q stop")
+                click.echo("y yes, n no, u cannot tell, s skip, b back, q stop")
             self._store(question, {label: KEYS[entry]})
 
     def _page(self, question: OpenQuestion) -> None:
@@ -119,13 +154,12 @@ class Session:
         ticks = set(ticked(self._workspace, question))
         while True:
             self._list(question.remaining, ticks)
-            entry = self._prompt("toggle a class by number or name; empty = right, u/s, q = stop: ")
+            entry = self._prompt("toggle a class by number or name; empty = right, u/s, b = back, q = stop: ")
             label = self._find(entry, question.remaining)
             if label is not None:
                 ticks ^= {label}
                 continue
-            if entry.lower() == "q":
-                raise Stop
+            self._leave(entry)
             if entry == "?":
                 continue
             if entry.lower() in REST:
@@ -143,7 +177,7 @@ class Session:
         if len(left) <= COLUMNS * 8:
             self._list(left)
         while left:
-            entry = self._prompt(f"class by number or name; empty = {empty}, ? = list, u/s, q = stop: ")
+            entry = self._prompt(f"class by number or name; empty = {empty}, ? = list, u/s, b = back, q = stop: ")
             label = self._find(entry, left)
             if label is not None:
                 self._store(question, {label: "yes"})
@@ -157,8 +191,7 @@ class Session:
     def _finish(self, question: OpenQuestion, entry: str, left: Sequence[int], single: bool) -> bool:
         """Whether an entry that names no class ends the question; it is stored then."""
         word = entry.lower()
-        if word == "q":
-            raise Stop
+        self._leave(word)
         if not word or word in REST:
             # seeing none of them in a glance is no check of every class: only full lists make classes known as absent
             answer: Answer = KEYS[word] if word else "unsure" if single else "no"
@@ -179,7 +212,7 @@ class Session:
         exact = [label for label, name in names.items() if name == word]
         if exact:
             return exact[0]
-        if word in (*REST, "q", "?"):
+        if word in (*REST, "b", "q", "?"):
             return None
         if word.isdecimal():
             return int(word) - 1 if int(word) - 1 in names else None

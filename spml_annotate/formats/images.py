@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from spml_annotate.errors import DataError
 from spml_annotate.formats.dataset import SPLITS, TEST, TRAIN, VALIDATION
 from spml_annotate.formats.text import check_text, unreadable
+from spml_annotate.taxonomy import with_spellings
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm"}
@@ -97,11 +99,16 @@ def image_paths(root: str | Path, ids: Sequence[str]) -> list[Path]:
     root = Path(root)
     paths = []
     for name in ids:
-        path = root / name
+        path = next((found for found in _forms(root, name) if found.is_file()), root / name)
         if name.startswith("/") or ".." in name.split("/") or not path.is_file():
             raise DataError(f"image {name!r} is not in the folder {root}{_similar(name, sorted(_walk(root)))}")
         paths.append(path)
     return paths
+
+
+def rows_by_id(ids: Iterable[str]) -> dict[str, int]:
+    """Id → row; ids are also found by their composed and decomposed Unicode forms, which file systems mix."""
+    return with_spellings({name: row for row, name in enumerate(ids)})
 
 
 def match_rows(ids: Iterable[str], known: Sequence[str]) -> NDArray[np.int64]:
@@ -110,13 +117,19 @@ def match_rows(ids: Iterable[str], known: Sequence[str]) -> NDArray[np.int64]:
     Raises:
         DataError: for an id that is not known, with a similar one if there is any.
     """
-    rows = {name: row for row, name in enumerate(known)}
+    rows = rows_by_id(known)
     found = []
     for name in ids:
         if name not in rows:
             raise DataError(f"image {name!r} is not among the {len(known)} images{_similar(name, known)}")
         found.append(rows[name])
     return np.array(found, dtype=np.int64)
+
+
+def _forms(root: Path, name: str) -> Iterator[Path]:
+    yield root / name
+    if not name.isascii():
+        yield from (root / unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
 
 
 def _similar(name: str, known: Sequence[str]) -> str:

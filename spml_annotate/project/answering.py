@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spml_annotate.errors import DataError
-from spml_annotate.formats.images import clean_id
+from spml_annotate.formats.images import clean_id, rows_by_id
 from spml_annotate.formats.text import at, read_records, read_text
 from spml_annotate.labels import UNKNOWN, Answer, Observation, new_event
 from spml_annotate.project.asking import OpenQuestion
@@ -177,7 +177,7 @@ def _check_columns(path: Path, names: Sequence[str], line: int) -> None:
 
 
 def _groups(workspace: Workspace, path: Path, lines: Sequence[Line]) -> dict[str, _Group]:
-    rows = {name: row for row, name in enumerate(workspace.images.ids())}
+    rows = rows_by_id(workspace.images.ids())
     groups: dict[str, _Group] = {}
     for line in lines:
         key = line.question or f"image {clean_id(line.image)}"

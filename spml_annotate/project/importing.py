@@ -13,6 +13,7 @@ import numpy as np
 from spml_annotate.errors import DataError
 from spml_annotate.formats.dataset import Dataset
 from spml_annotate.formats.export import HUMAN, LabelTable
+from spml_annotate.formats.images import rows_by_id
 from spml_annotate.labels import NEGATIVE, POSITIVE, Answer, Observation
 from spml_annotate.workspace import Workspace
 
@@ -80,7 +81,7 @@ def import_labels(
     path = Path(path)
     content = _read(path, annotator, missing)
     with workspace.writing("import-labels"):
-        rows = {name: row for row, name in enumerate(workspace.images.ids())}
+        rows = rows_by_id(workspace.images.ids())
         left_out = _check(workspace, path, content, rows, skip_unknown)
         kept = [cell for cell in content.cells if cell.image in rows]
         added = workspace.log.append(_observations(workspace, path, kept, rows))

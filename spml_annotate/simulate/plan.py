@@ -120,6 +120,10 @@ class Plan:
         for part in (dataset.features, dataset.truth, dataset.split):
             data.update(np.ascontiguousarray(part).data)
         data.update(dataset.taxonomy.fingerprint().encode())
+        return {**self.outline(dataset), "data": data.hexdigest()[:16]}
+
+    def outline(self, dataset: Dataset) -> dict[str, Any]:
+        """What can be described of it before the images are embedded."""
         return {
             "version": __version__,
             "dataset": dataset.name,
@@ -129,7 +133,6 @@ class Plan:
                 "test": _count(dataset, TEST),
             },
             "classes": len(dataset.taxonomy),
-            "data": data.hexdigest()[:16],
             "losses": list(self.losses),
             "strategies": list(self.all_strategies()),
             "seeds": self.seeds,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,20 +37,14 @@ class SweepState:
             MismatchError: if another plan's results are there, unless ``overwrite``.
             DataError: if the folder cannot be made.
         """
+        description = json.loads(json.dumps(description))
+        state = cls(out, description, resume)
+        plan = out / "plan.json"
+        changed = check_out(out, description, overwrite=overwrite)
         try:
             (out / "state").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DataError(f"--out {out}: cannot write there ({error.strerror}); choose another folder") from None
-        description = json.loads(json.dumps(description))
-        state = cls(out, description, resume)
-        plan = out / "plan.json"
-        before = {} if not plan.exists() else _read_plan(plan, unreadable_is_empty=overwrite)
-        changed = sorted(k for k in {*before, *description} if before.get(k) != description.get(k))
-        if changed and before and not overwrite:
-            raise MismatchError(
-                f"--out {out} holds another simulation ({', '.join(changed)} differ); "
-                "choose another folder, or --overwrite"
-            )
         if changed and overwrite:
             for name in OUTPUTS:  # old curves must not stand beside the new plan, were this run interrupted
                 (out / name).unlink(missing_ok=True)
@@ -124,6 +120,32 @@ class SweepState:
         for pattern in ("round-*.npz", ".round-*.npz.*.tmp"):
             for old in self.folder.glob(pattern):
                 old.unlink()
+
+
+def check_out(out: Path, description: Mapping[str, Any], *, overwrite: bool) -> list[str]:
+    """See whether a folder may hold a plan, without making it; ``description`` may be a part of it.
+
+    Returns:
+        What is different from the plan that is there.
+
+    Raises:
+        MismatchError: if another plan's results are there, unless ``overwrite``.
+        DataError: if the folder cannot be made or written in.
+    """
+    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        reason = "no permission" if there.is_dir() else f"{there} is a file"
+        raise DataError(f"--out {out}: cannot write there ({reason}); choose another folder")
+    plan = out / "plan.json"
+    before = {} if not plan.exists() else _read_plan(plan, unreadable_is_empty=overwrite)
+    wanted = json.loads(json.dumps(dict(description)))
+    names = {*before, *wanted} if "data" in wanted else set(wanted)
+    changed = sorted(name for name in names if before.get(name) != wanted.get(name))
+    if changed and before and not overwrite:
+        raise MismatchError(
+            f"--out {out} holds another simulation ({', '.join(changed)} differ); choose another folder, or --overwrite"
+        )
+    return changed
 
 
 def _read_plan(path: Path, *, unreadable_is_empty: bool) -> dict[str, Any]:

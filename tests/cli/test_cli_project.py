@@ -95,3 +95,16 @@ def test_small_verbs(world, tmp_path):
     assert "hound" in shell("classes", "list")
     assert "spml-annotate import-labels" in shell("status")
     shell("images", "move", world.pictures, world.pictures)
+
+
+def test_classes_that_look_alike_are_noted(tmp_path):
+    from click.testing import CliRunner
+
+    from spml_annotate.cli import main
+
+    folder = str(tmp_path / "p")
+    done = CliRunner().invoke(main, ["init", folder, "--classes", "cat,Cat"])
+    assert done.exit_code == 0
+    assert "note: 'cat' and 'Cat' are two classes that look alike" in done.stderr
+    done = CliRunner().invoke(main, ["classes", "add", "dog", "--project", folder])
+    assert done.stderr.count("look alike") == 1

@@ -128,6 +128,36 @@ def test_pick_takes_one_class(world, tmp_path):
         assert known[4] == [-1, -1, -1, -1]
 
 
+def test_back_takes_the_last_question_up_again(project, capsys):
+    labels = free(project, 3, 3)
+    put(project, *(Query(3, (label,), "verify") for label in labels))
+    assert sit(project, Typist("b", "y", "n", "b", "b", "n", "y", "y")) == (3, 3)
+    codes = project.labels.dense([3])[0, labels]
+    assert codes.tolist() == [NEGATIVE, POSITIVE, POSITIVE]
+    assert "this is the first question" in capsys.readouterr().out
+    assert [answer for _, answer, _ in said(project, 3)] == ["yes", "no", "retract", "retract", "no", "yes", "yes"]
+
+
+def test_back_within_a_list_begins_it_again(project):
+    labels = free(project, 4, 79)
+    put(project, Query(4, tuple(labels), "list"))
+    names = project.taxonomy.names
+    assert sit(project, Typist(names[labels[0]], "b", names[labels[1]], "")) == (1, 79)
+    codes = project.labels.dense([4])[0, labels]
+    assert codes[:2].tolist() == [NEGATIVE, POSITIVE]
+
+
+def test_back_leaves_other_annotators_and_earlier_sittings_alone(project):
+    labels = free(project, 4, 79)
+    put(project, Query(4, tuple(labels), "list"), Query(5, (free(project, 5, 1)[0],), "verify"))
+    names = project.taxonomy.names
+    sit(project, Typist(names[labels[0]], "q"))
+    assert sit(project, Typist("b", names[labels[1]], "", "b", "u", "q")) == (1, 78)
+    answers = {label: answer for label, answer, _ in said(project, 4) if answer != "retract"}
+    assert answers[labels[0]] == "yes"
+    assert project.labels.dense([4])[0, labels[0]] == POSITIVE
+
+
 def test_the_end_of_the_input_stops(project):
     labels = free(project, 3, 2)
     put(project, *(Query(3, (label,), "verify") for label in labels))

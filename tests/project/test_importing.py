@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from spml_annotate.errors import DataError
+from spml_annotate.formats.images import image_paths, match_rows
 from spml_annotate.labels import Observation
+from spml_annotate.project import Project
 
 
 def test_the_same_file_again_changes_nothing(world, project):
@@ -73,3 +75,28 @@ def test_features_files_bring_labels_and_splits(world, project, tmp_path):
     assert (done.labels, done.moved) == (3, 2)
     assert project.workspace.images.splits()[:3].tolist() == [0, 1, 2]
     assert project.labels.dense([1])[0, 7] == 0
+
+
+def test_names_match_in_either_unicode_form(tmp_path, world):
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    picture = next(world.pictures.rglob("*.png")).read_bytes()
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / f"{decomposed}.png").write_bytes(picture)
+    with Project.create(tmp_path / "p", [composed, "tea"]) as project:
+        project.add_images(tmp_path / "pictures")
+        labels = tmp_path / "labels.csv"
+        labels.write_text(f"image,label\n{composed}.png,{decomposed}\n")
+        assert project.import_labels(labels).new == 1
+        answers = tmp_path / "answers.csv"
+        answers.write_text(f"image,label,answer\n{composed}.png,tea,no\n")
+        assert project.answer(answers).new == 1
+        assert project.labels.dense().tolist() == [[1, 0]]
+
+
+def test_rows_and_files_are_found_in_either_unicode_form(tmp_path):
+    composed, decomposed = "\u00e9.png", "e\u0301.png"
+    assert match_rows([composed, "a.png"], ["a.png", decomposed]).tolist() == [1, 0]
+    (tmp_path / decomposed).write_bytes(b"")
+    assert image_paths(tmp_path, [composed]) == [tmp_path / decomposed]
+    with pytest.raises(DataError, match="is not in the folder"):
+        image_paths(tmp_path, ["\u00e8.png"])

@@ -1,16 +1,18 @@
 """The folder of a sweep: finished ones are not run again, other people's files stay, old results do not mislead."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from spml_annotate.acquire import Prices
-from spml_annotate.errors import SettingError
+from spml_annotate.errors import DataError, MismatchError, SettingError
 from spml_annotate.formats.dataset import Dataset
 from spml_annotate.labels import LabelMatrix
 from spml_annotate.simulate import report
 from spml_annotate.simulate.plan import Plan
 from spml_annotate.simulate.runs import simulate
-from spml_annotate.simulate.state import OUTPUTS
+from spml_annotate.simulate.state import OUTPUTS, check_out
 from spml_annotate.taxonomy import Taxonomy
 
 
@@ -129,3 +131,32 @@ def test_answers_that_cost_nothing_are_no_obstacle(tmp_path, prices):
     summary, _ = run(tmp_path, changes={"prices": prices, "strategies": ("random-pairs", "expected-positives:list")})
     assert len(summary["curves"]) == 3
     assert all(np.isfinite(entry["hours_to_everything"]) for entry in summary["curves"])
+
+
+def test_an_unusable_folder_is_found_before_the_images_are_embedded(tmp_path):
+    taken = tmp_path / "file"
+    taken.write_text("no folder")
+    data = replace(small(), features=None)
+    with pytest.raises(DataError, match="cannot write there"):
+        check_out(taken, plan().outline(data), overwrite=False)
+    run(tmp_path / "out")
+    assert check_out(tmp_path / "out", plan().outline(data), overwrite=False) == []
+    with pytest.raises(MismatchError, match=r"holds another simulation \(epochs differ\)"):
+        check_out(tmp_path / "out", plan(epochs=3).outline(data), overwrite=False)
+    assert check_out(tmp_path / "out", plan(epochs=3).outline(data), overwrite=True) == ["epochs"]
+
+
+def test_the_command_looks_at_the_folder_before_it_embeds(tmp_path, monkeypatch):
+    from click.testing import CliRunner
+
+    from spml_annotate.cli import main
+    from spml_annotate.embed import images
+
+    taken = tmp_path / "file"
+    taken.write_text("no folder")
+    embedded = []
+    monkeypatch.setattr(images, "extract", lambda *rest, **more: embedded.append(rest))
+    done = CliRunner().invoke(main, ["simulate", "--out", str(taken / "deeper")])
+    assert done.exit_code == 2
+    assert "cannot write there" in done.stderr
+    assert embedded == []
