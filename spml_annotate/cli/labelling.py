@@ -10,6 +10,7 @@ import click
 
 from spml_annotate.cli.options import echo_json, json_option, parse_assignments, seed_option, set_option, verbosity
 from spml_annotate.cli.projects import annotator_option, duration, open_project, parse_budget, project_option
+from spml_annotate.cli.studio import reach, studio_options
 from spml_annotate.errors import SettingError
 
 if TYPE_CHECKING:
@@ -93,6 +94,11 @@ def ask(
     pick: bool,
     validation: int | None,
     out: Path | None,
+    where: str,
+    hidden_share: float,
+    negatives: int,
+    url: str,
+    token: str,
     annotator: str,
     assignments: tuple[str, ...],
     seed: int,
@@ -101,7 +107,8 @@ def ask(
 ) -> None:
     """Put questions: those that are open already, then new ones worth the next seconds.
 
-    Answer them with `spml-annotate answer`, here or from a file.
+    Answer them with `spml-annotate answer`, here or from a file; or, with --to label-studio, let people answer there
+    and `spml-annotate serve` or `studio sync` bring the answers.
     """
     if pick and validation is not None:
         raise SettingError("--pick and --validation are different questions; ask for one of them at a time")
@@ -114,17 +121,31 @@ def ask(
         else:
             settings = parse_assignments(assignments)
             asking = project.ask(strategy, budget=seconds, annotator=annotator, settings=settings, seed=seed)
+        tasks = _to_label_studio(project, asking, url, token, hidden_share, negatives) if where != "terminal" else {}
         lines = _questions(project, asking)
         if out is not None:
             _write_questions(out, lines)
     if as_json:
         facts = {"again": len(asking.again), "new": len(asking.new), "seconds": asking.seconds, "open": asking.open}
-        echo_json({**facts, "drawn": asking.drawn, "questions": lines})
+        echo_json({**facts, "drawn": asking.drawn, "questions": lines, **({"tasks": tasks} if tasks else {})})
         return
-    _show(asking, lines, out)
+    _show(asking, lines, out, tasks)
 
 
-def _show(asking: Asking, lines: list[dict[str, Any]], out: Path | None) -> None:
+def _to_label_studio(
+    project: Project, asking: Asking, url: str, token: str, hidden_share: float, negatives: int
+) -> dict[str, Any]:
+    from contextlib import closing
+
+    from spml_annotate.loop.asking import ask_label_studio
+    from spml_annotate.loop.links import LinkStore
+
+    _, client = reach(url, token)
+    with client, closing(LinkStore(project.workspace.root)) as links:
+        return ask_label_studio(project, links, client, asking, hidden_share=hidden_share, negatives=negatives)
+
+
+def _show(asking: Asking, lines: list[dict[str, Any]], out: Path | None, tasks: dict[str, Any]) -> None:
     if asking.drawn:
         click.echo(f"{asking.drawn} random images set aside as the checked sample; they are never trained on")
     again = f" ({len(asking.again)} of them were open already)" if asking.again else ""
@@ -137,8 +158,13 @@ def _show(asking: Asking, lines: list[dict[str, Any]], out: Path | None) -> None
         click.echo(f"  ... and {len(lines) - SHOWN} more" + ("" if out else " (--out FILE writes all)"))
     if out is not None:
         click.echo(f"questions written to {out}")
+    for kind, done in tasks.items():
+        extras = [f"{done['known']} were there already"] if done["known"] else []
+        extras += [f"{done['hidden']} shown blank"] if done["hidden"] else []
+        extras += [f"{done['negatives']} with proposed negatives"] if done.get("negatives") else []
+        click.echo(f"{kind}: {done['new']} new tasks at {done['url']}" + (f" ({', '.join(extras)})" if extras else ""))
     if lines:
-        click.echo("next: spml-annotate answer")
+        click.echo("next: label them there, then spml-annotate studio sync" if tasks else "next: spml-annotate answer")
     else:
         click.echo("nothing to ask: all cells are known, open or not to be asked, or one question exceeds the budget")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from spml_annotate.errors import DataError, RemoteError
@@ -54,7 +55,19 @@ def references_of(
         found = {**_references(links, link, wanted), **found}
     missing = sorted(wanted - set(found))
     paths = [project.workspace.image_path(row) for row in missing]
-    return {**found, **dict(zip(missing, upload_files(client, link.project, paths), strict=True))}
+    return {**found, **dict(zip(missing, _upload(project, links, client, main, paths), strict=True))}
+
+
+def _upload(project: Project, links: LinkStore, client: StudioClient, main: Link, paths: Sequence[Path]) -> list[str]:
+    """Label Studio takes no files for a project whose tasks have a list of their own; another one then keeps them."""
+    if not paths:
+        return []
+    try:
+        return upload_files(client, main.project, paths)
+    except RemoteError as error:
+        if error.status != 400:
+            raise
+    return upload_files(client, companion_of(project, links, client, main, "verify").project, paths)
 
 
 def copy_webhooks(client: StudioClient, main: Link, link: Link) -> None:

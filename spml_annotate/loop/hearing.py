@@ -65,16 +65,32 @@ class Listener:
     def hear(self, task: TaskRow, annotations: Sequence[Any], predictions: Sequence[Any] = ()) -> list[Hearing]:
         """What the annotations of a task say; one that cannot be read is reported and left out."""
         found = []
+        data = self._with_all_classes(task.data) if annotations else task.data
         for annotation in annotations:
             try:
-                given = read_annotation(self.config, task.data, annotation, predictions)
+                given = read_annotation(self.config, data, annotation, predictions)
             except DataError as error:
                 logger.warning("Label Studio task %d: %s", task.task, error)
                 continue
             found.append(Hearing(task, given, self._heard(task, given)))
         return found
 
+    def _with_all_classes(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The data with every class in the lists that a main task brings along.
+
+        A list may have changed while the annotator had the task open: a word that is no longer in it still is a class.
+        """
+        if self.link.kind != MAIN:
+            return data
+        whole = dict(data)
+        for control in self.config.controls:
+            if control.options is not None and isinstance(data.get(control.options, []), list):
+                names = [{"value": name} for name in self._project.taxonomy.names]
+                whole[control.options] = [*data.get(control.options, []), *names]
+        return whole
+
     def _heard(self, task: TaskRow, given: Given) -> Heard:
+        self._report(given.unknown)
         words = self._columns(self._answers(task, given))
         shown = self.shown(given)
         seconds = min(given.seconds or 0.0, max(LONGEST, 3.0 * self._expected_seconds(task)))
@@ -92,8 +108,6 @@ class Listener:
             return main_answers(self.config, task.data, given, self._project.taxonomy.names, self.link.complete)
         asked = task.data.get(ASKED)
         names = [name for name in asked if isinstance(name, str)] if isinstance(asked, list) else []
-        if given.unknown:
-            self._report(given.unknown)
         return FORMS[self.link.kind].answers(given, names)
 
     def _columns(self, answers: Mapping[str, Answer]) -> dict[int, Answer]:
