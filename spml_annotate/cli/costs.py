@@ -30,7 +30,7 @@ def cost() -> None:
 def show(folder: Path, as_json: bool) -> None:
     """List the prices of this project, where they come from, and the times in its log."""
     from spml_annotate.acquire import PRICES
-    from spml_annotate.project.costing import measured_acts
+    from spml_annotate.project.measuring import measured_acts
 
     with open_project(folder) as project:
         settings = project.workspace.settings

@@ -12,7 +12,8 @@ from spml_annotate.errors import DataError, MismatchError
 from spml_annotate.labels import Observation
 from spml_annotate.oracles.simulated import SimulatedOracle
 from spml_annotate.project import Project
-from spml_annotate.project.costing import fit_costs, measured_acts, save_prices
+from spml_annotate.project.costing import fit_costs, save_prices
+from spml_annotate.project.measuring import measured_acts
 from spml_annotate.workspace import Asked, Workspace
 
 TRUE = Prices(pick=4.0, another=2.5, verify=1.2, view=0.9, open=1.5, glance=0.3, fix=1.5)
