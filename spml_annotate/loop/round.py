@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spml_annotate.errors import DataError
+from spml_annotate.errors import DataError, RemoteError
 from spml_annotate.labels import POSITIVE
 from spml_annotate.loop.links import Link, LinkStore, version_name
-from spml_annotate.loop.pulling import Pulled, sync
+from spml_annotate.loop.pulling import Pulled, pull
 from spml_annotate.loop.pushing import Pushed, publish, push
 from spml_annotate.loop.queue import build_queue
 from spml_annotate.loop.recipe import BATCH_SIZE, training_plan
@@ -82,8 +82,9 @@ def run_round(
         say(line)
 
     with Project(folder) as project, closing(LinkStore(folder)) as links:
-        pulled = sync(project, links, client, fetcher)
-        say(f"{sum(one.answers for one in pulled.values())} new answers from Label Studio")
+        pulled = list(_pull_all(project, links, links.get(link_id), client, fetcher, note))
+        answers = sum(one.answers for one in pulled)
+        say(f"{answers} new answers from Label Studio")
         for line in _unread(pulled):
             note(line)
         link = links.get(link_id)
@@ -97,8 +98,8 @@ def run_round(
         publish(links, link, client, settings, version=version, model=model, say=note)
         return Round(
             version,
-            sum(one.answers for one in pulled.values()),
-            sum(one.new_images for one in pulled.values()),
+            answers,
+            sum(one.new_images for one in pulled),
             embedded,
             unreadable,
             trained,
@@ -107,8 +108,28 @@ def run_round(
         )
 
 
-def _unread(pulled: dict[str, Pulled]) -> list[str]:
-    broken = [item for one in pulled.values() for item in one.broken]
+def _pull_all(
+    project: Project,
+    links: LinkStore,
+    main: Link,
+    client: StudioClient,
+    fetcher: ImageFetcher,
+    note: Callable[[str], None],
+) -> Iterator[Pulled]:
+    """Read the main project and its companions on the same server; its address may be another for us than for it."""
+    for link in links.links():
+        if link.host != main.host:
+            continue
+        try:
+            yield pull(project, links, link, client, fetcher)
+        except RemoteError as error:
+            if error.status != 404 or link.id == main.id:
+                raise
+            note(f"the {link.kind} project {link.project} is gone from Label Studio; its answers stay")
+
+
+def _unread(pulled: Sequence[Pulled]) -> list[str]:
+    broken = [item for one in pulled for item in one.broken]
     if not broken:
         return []
     return [f"{len(broken)} tasks show no usable picture, such as task {broken[0][0]}: {broken[0][1]}"]

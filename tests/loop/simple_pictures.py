@@ -31,7 +31,8 @@ def draw(kind: str, chance: np.random.Generator, size: int = 48) -> Image.Image:
         pen.rectangle((x - 2, y - r, x + 2, y + r), fill=fill)
     else:
         _pattern(pen, kind, chance, size)
-    return picture
+    noisy = np.asarray(picture) + chance.normal(0, 4, (size, size, 3))  # no two pictures are copies
+    return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
 
 
 def _pattern(pen: ImageDraw.ImageDraw, kind: str, chance: np.random.Generator, size: int) -> None:

@@ -99,7 +99,9 @@ def test_heads_on_equally_many_answers_of_each_arm(world, tmp_path):
         links = LinkStore(project.workspace.root)
         link = links.add("http://ls", 7, "2026", MAIN, "<View/>")
         links.put_tasks(link.id, [TaskRow(100 + row, row, "", {}) for row in range(80)])
-        chosen = [exposure(100 + row, "chosen", 5.0, tuple(np.flatnonzero(truth[row])), 1.0) for row in range(40)]
+        chosen = [
+            exposure(100 + row, "chosen", 5.0, tuple(np.flatnonzero(truth[row]).tolist()), 1.0) for row in range(40)
+        ]
         # the random arm here tells of one class alone, so it must do worse
         useless = [exposure(100 + row, "random", 5.0, (0,), 1.0) for row in range(40, 62)]
         links.expose(link.id, chosen + useless)
