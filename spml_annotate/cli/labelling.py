@@ -82,6 +82,30 @@ def import_labels(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also write the questions to a CSV file, classes joined by |.",
 )
+@click.option(
+    "--to",
+    "where",
+    type=click.Choice(["terminal", "label-studio"]),
+    default="terminal",
+    show_default=True,
+    help="Where people will answer. label-studio makes tasks there: one project for each kind of question.",
+)
+@click.option(
+    "--hidden-share",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Share of pre-filled tasks in Label Studio that are shown blank; `report-bias` compares.",
+)
+@click.option(
+    "--negatives",
+    type=click.IntRange(0),
+    default=5,
+    show_default=True,
+    metavar="K",
+    help="Proposed negatives to tick beside the one positive that --pick asks for in Label Studio.",
+)
+@studio_options
 @annotator_option
 @set_option
 @seed_option
