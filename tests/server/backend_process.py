@@ -6,11 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import numpy as np
+import uvicorn
 from PIL import Image
 
 CLASSES = ("red", "green", "blue", "stripes", "checks")
@@ -160,6 +163,27 @@ class BackendProcess:
                 return found
             time.sleep(pause)
         raise AssertionError(f"not within {seconds} s; the log ends: {self.log.read_text()[-3000:]}")
+
+
+@contextmanager
+def running(app):
+    """A client of the application, served over real HTTP by a thread of this process."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(128)
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            while not server.started:
+                assert thread.is_alive()
+                time.sleep(0.01)
+            address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 class Studio:

@@ -1,0 +1,65 @@
+"""A trained project whose queue is made, without any Label Studio: what `/predict` answers from."""
+
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from backend_process import CLASSES, CONFIG, draw
+
+from spml_annotate.labels import Observation
+from spml_annotate.loop.links import MAIN, LinkStore, TaskRow, version_name
+from spml_annotate.loop.queue import build_queue
+from spml_annotate.project import Project
+from spml_annotate.studio.environment import StudioSettings
+
+CREATED = "2026-11-21T00:21:10.688525Z"
+KEY = "7.1795220470"
+SEEN, UNSEEN = 30, 6
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory):
+    """Thirty of thirty-six pictures are in the project, each with its one positive, and a model knows them."""
+    base = tmp_path_factory.mktemp("trained")
+    truth = draw(base / "pictures", SEEN + UNSEEN)
+    names = sorted(truth)
+    folder = base / "project"
+    with Project.create(folder, list(CLASSES)) as project:
+        project.add_images([base / "pictures" / name for name in names[:SEEN]])
+        project.embed()
+        project.observe(
+            Observation(row, CLASSES.index(truth[name]), "yes", event=f"e{row}")
+            for row, name in enumerate(project.image_ids)
+            if row % 2
+        )
+        project.train(loss="an", epochs=100)
+        links = LinkStore(folder)
+        link = links.add("http://127.0.0.1:1", 7, CREATED, MAIN, CONFIG)
+        rows = [TaskRow(100 + row, row, "", {"photo": f"/data/upload/7/{name}"}) for row, name in enumerate(names[:SEEN])]
+        links.put_tasks(link.id, rows)
+        version = version_name("0001", link.tag)
+        settings = StudioSettings(hidden_share=0.2)
+        places, shown = build_queue(project, links, link, settings)
+        links.queue(link.id, version, places.values())
+        links.update(link.id, version=version, model="0001")
+        links.close()
+    return SimpleNamespace(
+        folder=folder, pictures=base / "pictures", truth=truth, names=names, settings=settings, shown=shown, places=places
+    )
+
+
+@pytest.fixture
+def trained(trained_once, tmp_path):
+    """A copy of one's own; ``link`` is its link."""
+    folder = tmp_path / "project"
+    shutil.copytree(trained_once.folder, folder)
+    links = LinkStore(folder)
+    link = links.links()[0]
+    links.close()
+    return SimpleNamespace(**{**vars(trained_once), "folder": folder, "link": link})
+
+
+@pytest.fixture
+def numbers():
+    return np.random.default_rng(0)
