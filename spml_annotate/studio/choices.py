@@ -28,11 +28,11 @@ class Listed(NamedTuple):
 
 
 def displayed(name: str) -> str:
-    """A class name as the editor can show it: it would take "$5" for a reference to task data, so "$" is shown wide.
+    """A class name as the editor can show it: it would take "$5" for a reference to task data.
 
-    Results then carry the true name as alias.
+    So a space of no width parts "$" from what follows; results then carry the true name, as alias.
     """
-    return _REFERENCE.sub("＄", name)
+    return _REFERENCE.sub("$\u200b", name)
 
 
 def listed(choices: Iterable[Choice]) -> Listed:

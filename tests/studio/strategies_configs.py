@@ -20,6 +20,7 @@ NASTY = (
     "$5 note",
     "US$",
     "line\nbreak",
+    'name="label"',
 )
 letters = st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\ufffe\uffff")
 words = st.one_of(st.sampled_from(NASTY), st.text(letters, min_size=1, max_size=6))

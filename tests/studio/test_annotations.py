@@ -80,7 +80,7 @@ def test_words_that_no_class_is_called_any_more():
 
 
 def test_lists_of_the_task_paths_and_controls_of_a_repeater():
-    data = {"negatives": [{"value": "＄5", "alias": "$5"}, {"value": "dog"}]}
+    data = {"negatives": [{"value": "$\u200b5", "alias": "$5"}, {"value": "dog"}]}
     given = read_annotation(
         CONFIG,
         data,
