@@ -52,7 +52,7 @@ def report_gain(draws: int, seed: int, folder: Path, as_json: bool) -> None:
 
 def _print(gain: Gain) -> None:
     click.echo(f"Label Studio project {gain.project}")
-    click.echo(f"{'':<26}{'chosen':>24}{'random':>24}{'difference':>24}")
+    click.echo(f"{'':<26}{'chosen':>28}{'random':>28}{'difference':>28}")
     rows: list[tuple[str, str, str, str]] = [
         ("answers", f"{gain.chosen.answers}", f"{gain.random.answers}", ""),
         ("hours", f"{gain.chosen.hours:.2f}", f"{gain.random.hours:.2f}", ""),
@@ -65,7 +65,7 @@ def _print(gain: Gain) -> None:
         heads = gain.heads
         rows.append(("mAP of heads", _text(heads.chosen, 3), _text(heads.random, 3), _text(heads.difference, 3)))
     for name, *cells in rows:
-        click.echo(f"{name:<26}" + "".join(f"{cell:>24}" for cell in cells))
+        click.echo(f"{name:<26}" + "".join(f"{cell:>28}" for cell in cells))
     if gain.heads is not None:
         click.echo(
             f"heads: {gain.heads.answers} answers of each side, {gain.heads.draws} draws, "
