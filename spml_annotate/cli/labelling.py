@@ -16,6 +16,7 @@ from spml_annotate.errors import SettingError
 if TYPE_CHECKING:
     from spml_annotate.project import Asking, Project
     from spml_annotate.project.importing import Missing
+    from spml_annotate.studio.client import StudioClient
 
 SHOWN = 10
 
@@ -137,6 +138,7 @@ def ask(
     if pick and validation is not None:
         raise SettingError("--pick and --validation are different questions; ask for one of them at a time")
     seconds = parse_budget(budget)
+    client = reach(url, token)[1] if where != "terminal" else None  # before questions are put that nobody can see
     with open_project(folder) as project:
         if validation is not None:
             asking = project.ask_validation(validation, annotator=annotator, seed=seed)
@@ -145,7 +147,7 @@ def ask(
         else:
             settings = parse_assignments(assignments)
             asking = project.ask(strategy, budget=seconds, annotator=annotator, settings=settings, seed=seed)
-        tasks = _to_label_studio(project, asking, url, token, hidden_share, negatives) if where != "terminal" else {}
+        tasks = {} if client is None else _to_label_studio(project, asking, client, hidden_share, negatives)
         lines = _questions(project, asking)
         if out is not None:
             _write_questions(out, lines)
@@ -157,14 +159,13 @@ def ask(
 
 
 def _to_label_studio(
-    project: Project, asking: Asking, url: str, token: str, hidden_share: float, negatives: int
+    project: Project, asking: Asking, client: StudioClient, hidden_share: float, negatives: int
 ) -> dict[str, Any]:
     from contextlib import closing
 
     from spml_annotate.loop.asking import ask_label_studio
     from spml_annotate.loop.links import LinkStore
 
-    _, client = reach(url, token)
     with client, closing(LinkStore(project.workspace.root)) as links:
         return ask_label_studio(project, links, client, asking, hidden_share=hidden_share, negatives=negatives)
 

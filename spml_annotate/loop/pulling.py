@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -326,11 +326,14 @@ class _Pull:
 
     def _finish(self, followed: Followed, first: _Seen, second: _Seen, whole: bool) -> None:
         """Note how far was read; not past what waits."""
-        last = max(first.last, second.last, self.link.cursor)
-        left = [part.oldest_missing for part in {id(first): first, id(second): second}.values() if part.missing]
+        last = max(first.last, second.last)
+        left = [part.oldest_missing for part in (first, second) if part.missing]
         known = self.links.tasks(self.link.id)
-        if any(task not in known for task in first.missing) and left:
+        if left and any(task not in known for task in first.missing):
             last = min(left)
+        elif not whole and last == self.link.cursor and _age(last) > OVERLAP:
+            last = (datetime.fromisoformat(last) + OVERLAP).isoformat()  # nothing can come late: no need to read again
+        last = last or self.link.cursor
         changes: dict[str, Any] = {} if followed.waiting else {"cursor": last}
         if whole:
             changes["swept"] = time.time()
@@ -356,6 +359,10 @@ def _address(data: object, listener: Listener) -> tuple[object, object]:
 
     ours = data.get("spml_image") if isinstance(data, Mapping) else None
     return ours, look_up(data, listener.config.key)
+
+
+def _age(moment: str) -> timedelta:
+    return datetime.now(UTC) - datetime.fromisoformat(moment)
 
 
 def _before(cursor: str) -> str:
