@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,6 +29,8 @@ from spml_annotate.workspace import ModelVersion, Workspace
 
 PROPOSER = "ema"
 """Proposals in Label Studio are the model's own scores: the only belief that one new image can be given at once."""
+
+_SPELLINGS = 64  # lists of choices that are remembered: one where the config lists them, many where tasks do
 
 Shown = dict[str, float]
 """Class name as the labelling config spells it → probability, of the classes to propose."""
@@ -80,6 +82,7 @@ class Proposing:
     thresholds: NDArray[np.float64]
     classes: int
     floor: float = 0.0
+    _kept: dict[tuple[str, ...], dict[int, str]] = field(default_factory=dict, init=False, repr=False)
 
     def labels(
         self, config: LabellingConfig, data: object, probabilities: NDArray[np.floating], codes: Codes | None = None
@@ -112,9 +115,15 @@ class Proposing:
         spelt = self._spelt(config.main.in_task(data).names)
         return {spelt[label]: float(probabilities[label]) for label in labels if label in spelt}
 
-    def _spelt(self, names: Sequence[str]) -> dict[int, str]:
+    def _spelt(self, names: tuple[str, ...]) -> dict[int, str]:
         """Label → the task's spelling of it; a choice that is no class of the project (yet) is left out."""
-        return {label: name for name in names if (label := column_of(self.taxonomy, name)) is not None}
+        found = self._kept.get(names)
+        if found is None:
+            found = {label: name for name in names if (label := column_of(self.taxonomy, name)) is not None}
+            if len(self._kept) >= _SPELLINGS:
+                self._kept.clear()
+            self._kept[names] = found
+        return found
 
 
 def proposing_of(workspace: Workspace, model: ModelVersion, settings: QueueSettings) -> Proposing:
