@@ -146,7 +146,7 @@ def create(
     def say(line: str) -> None:
         click.echo(line, err=as_json)
 
-    with open_project(folder) as project, closing(LinkStore(folder)) as links:
+    with client, open_project(folder) as project, closing(LinkStore(folder)) as links:
         done = create_studio_project(project, links, client, plan, say=say)
     if as_json:
         facts = {"project": done.link.project, "url": done.url, "new": done.new, "tasks": done.tasks}
@@ -177,7 +177,7 @@ def sync(watch: float | None, url: str, token: str, folder: Path, as_json: bool)
 
     settings, client = reach(url, token)
     fetcher = ImageFetcher(settings, client)
-    with open_project(folder) as project, closing(LinkStore(folder)) as links:
+    with client, open_project(folder) as project, closing(LinkStore(folder)) as links:
         main_link(links, client)
         while True:
             done = pulling.sync(project, links, client, fetcher)
@@ -223,7 +223,7 @@ def push(again: bool, url: str, token: str, folder: Path, as_json: bool) -> None
     def say(line: str) -> None:
         click.echo(line, err=as_json)
 
-    with closing(LinkStore(folder)) as links:
+    with client, closing(LinkStore(folder)) as links:
         link = main_link(links, client)
         done = run_round(folder, link.id, client, fetcher, settings, train=False, say=say)
         sent = done.pushed.sent + (_replace(folder, links, link.id, client, settings) if again else 0)
@@ -259,7 +259,7 @@ def doctor(backend: str, url: str, token: str, folder: Path, as_json: bool) -> N
     from spml_annotate.loop.links import LinkStore
 
     settings, client = reach(url, token)
-    with open_project(folder) as project, closing(LinkStore(folder)) as links:
+    with client, open_project(folder) as project, closing(LinkStore(folder)) as links:
         checks = examine(Case(project, links, settings, client, backend))
     if as_json:
         echo_json([check._asdict() for check in checks])

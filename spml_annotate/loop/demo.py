@@ -126,7 +126,8 @@ class Demo:
             )
             backend = self._start_backend(folder, studio)
             plan = Plan(title="spml-annotate demo", backend=backend)
-            created = create_studio_project(project, links, studio.client(), plan, say=self.say)
+            with studio.client() as client:
+                created = create_studio_project(project, links, client, plan, say=self.say)
         for note in created.notes:
             self.say(f"note: {note}")
         assert self._backend is not None
@@ -256,12 +257,13 @@ def free_port() -> int:
 
 
 def interrupt_on_terminate() -> None:
-    """Let a polite request to end (SIGTERM) do what Ctrl+C does."""
+    """Let a polite request to end (SIGTERM) do what Ctrl+C does, also where a shell made us ignore Ctrl+C."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
 
 
 def _inherited() -> dict[str, str]:

@@ -90,7 +90,7 @@ def push(
     places, shown = queue if queue is not None else build_queue(project, links, link, settings)
     fresh = version != link.version or again
     if fresh:
-        _patiently(lambda: client.delete_predictions(link.project, version))
+        _delete(client, link.project, [version], link.version)
         wanted = set(_patiently(lambda: client.task_ids(link.project)))
     else:
         wanted = _missing(client, link.project, version)
@@ -147,11 +147,30 @@ def publish(
             link = links.update(link.id, backend=int(row["id"]))
         if row.get("title") != version:
             _rename(client, row, link, settings.basic, say)
-    if _patiently(lambda: client.project(link.project)).get("model_version") != version:
-        _patiently(lambda: client.update_project(link.project, model_version=version))
-    for old in _older(_patiently(lambda: client.model_versions(link.project)), link):
-        _patiently(lambda old=old: client.delete_predictions(link.project, old))  # type: ignore[misc]
+    _follow(client, link.project, version)
+    _delete(client, link.project, _older(_patiently(lambda: client.model_versions(link.project)), link), version)
     return link
+
+
+def _follow(client: StudioClient, project: int, version: str) -> None:
+    """Let the project serve by a version."""
+    if _patiently(lambda: client.project(project)).get("model_version") != version:
+        _patiently(lambda: client.update_project(project, model_version=version))
+
+
+def _delete(client: StudioClient, project: int, versions: Sequence[str], current: str) -> None:
+    """Delete the predictions of versions, if there are any.
+
+    With a backend connected, Label Studio then forgets which version the project serves by, whichever was deleted:
+    the order would be random and nothing would be proposed until that is set again.
+    """
+    there = _patiently(lambda: client.model_versions(project))
+    for version in versions:
+        if version in there:
+            before = _patiently(lambda: client.project(project)).get("model_version")
+            _patiently(lambda version=version: client.delete_predictions(project, version))  # type: ignore[misc]
+            if before == current != version:
+                _follow(client, project, current)
 
 
 def _rename(client: StudioClient, row: Mapping[str, Any], link: Link, basic: tuple[str, str] | None, say: Say) -> None:
