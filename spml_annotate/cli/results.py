@@ -59,17 +59,20 @@ def export(
 @verbosity
 def status(folder: Path, as_json: bool) -> None:
     """Say where the project stands and what to do next."""
+    from spml_annotate.loop.gain import gain_line
     from spml_annotate.server.jobs import server_line
 
     with open_project(folder) as project:
         now = project.status()
-    served = server_line(folder)
+    served, gain = server_line(folder), gain_line(folder)
     if as_json:
-        echo_json({**asdict(now), "server": served})
+        echo_json({**asdict(now), "server": served, "gain": gain})
         return
     lines = _lines(now)
     if served is not None:
         lines.insert(-1, ("server", served))
+    if gain is not None:
+        lines.insert(-1, ("gain", gain))
     for name, text in lines:
         click.echo(f"{name:<10} {text}")
 

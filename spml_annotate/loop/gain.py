@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 from spml_annotate.labels import POSITIVE, UNKNOWN, Codes
 from spml_annotate.loop.comparing import Estimate
-from spml_annotate.loop.links import Exposure, Link, LinkStore
+from spml_annotate.loop.links import FILE, MAIN, Exposure, Link, LinkStore
 from spml_annotate.loop.recipe import AUTO, BATCH_SIZE, training_plan
 from spml_annotate.project.sample import checked_sample, trainable
 from spml_annotate.workspace import Workspace
@@ -108,6 +110,26 @@ def gain_summary(links: LinkStore, link: Link) -> dict[str, dict[str, float | No
             "surprise_per_minute": _value(_surprise_rate(table[None])),
         }
     return found
+
+
+def gain_line(folder: str | Path) -> str | None:
+    """One line about both arms of a project's Label Studio project, None while nothing was answered there."""
+    if not (Path(folder) / FILE).exists():
+        return None
+    with closing(LinkStore(folder)) as links:
+        main = links.of_kind(MAIN)
+        summary = gain_summary(links, main) if main is not None else {}
+    if not any(arm["answers"] for arm in summary.values()):
+        return None
+    return "; ".join(_in_words(name, arm) for name, arm in summary.items()) + " (`spml-annotate report-gain`)"
+
+
+def _in_words(name: str, arm: Mapping[str, float | None]) -> str:
+    rate, nats = arm["positives_per_hour"], arm["surprise"]
+    words = [f"{name}: {arm['answers']} answers"]
+    words += [f"{rate:.0f} positives an hour"] if rate is not None else []
+    words += [f"{nats:.2f} nats each"] if nats is not None else []
+    return ", ".join(words)
 
 
 def as_json(gain: Gain) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from spml_annotate.errors import SpmlError
+from spml_annotate.server.arms import ArmCollector
 from spml_annotate.version import __version__
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Metrics:
         info = Gauge("spml_server", "This server", ["version"], registry=registry)
         info.labels(__version__).set(1)
         registry.register(_JobCollector(hub))
+        registry.register(ArmCollector(hub))
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

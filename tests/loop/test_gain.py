@@ -1,6 +1,7 @@
 """The chosen arm beside the random one: figures, intervals, heads, and the command."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from spml_annotate.labels import Observation
 from spml_annotate.loop.gain import as_json, gain_summary, report_gain
 from spml_annotate.loop.links import MAIN, Exposure, LinkStore, TaskRow
 from spml_annotate.project import Project
+from spml_annotate.server.arms import ArmCollector
 from spml_annotate.stores.images import VALIDATION
 from spml_annotate.workspace import FeatureSettings
 
@@ -57,6 +59,10 @@ def test_figures_by_hand(plain):
     short = gain_summary(links, link)
     assert short["chosen"]["positives_per_hour"] == pytest.approx(900)
     assert short["random"]["surprise_per_minute"] == pytest.approx(5.0)
+    served = SimpleNamespace(folder=project.workspace.root, links=links, main=lambda: link)
+    families = {one.name: one for one in ArmCollector(SimpleNamespace(served=lambda: [served])).collect()}
+    rates = {one.labels["arm"]: one.value for one in families["spml_arm_positives_per_hour"].samples}
+    assert rates == {"chosen": pytest.approx(900), "random": pytest.approx(300)}
 
 
 def test_nothing_answered_yet(plain):
@@ -137,6 +143,8 @@ def test_the_command_as_json_and_without_label_studio(plain, tmp_path):
     assert found.exit_code == 0
     assert json.loads(found.output)[0]["chosen"]["positives_per_hour"]["value"] == 900.0
     Project.create(tmp_path / "other", ["a"]).close()
+    shown = CliRunner().invoke(main, ["status", "--project", folder])
+    assert "chosen: 1 answers, 900 positives an hour, 2.00 nats each; random: 0 answers" in shown.output
     refused = CliRunner().invoke(main, ["report-gain", "--project", str(tmp_path / "other")])
     assert refused.exit_code == 2
     assert "studio create" in refused.output
