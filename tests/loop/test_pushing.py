@@ -97,3 +97,17 @@ def test_pushing_the_version_in_use_again_replaces_it(label_studio, tmp_path):
             whole = push(project, world.links, world.link, world.client, world.settings, again=True)
         assert (nothing.sent, whole.sent) == (0, 5)
         assert not before & {one["id"] for one in world.stored()[world.link.version].values()}
+
+
+@pytest.mark.slow
+def test_the_order_stays_when_older_versions_are_deleted(label_studio, tmp_path):
+    """With a live backend Label Studio forgets the project's version at every deletion of any version."""
+    with round_world(tmp_path, label_studio, each=1) as world:
+        world.round(train=False)
+        older, previous = (f"spml-{number}-{world.link.tag}" for number in ("0001", "0002"))
+        for version in (older, previous):
+            made = [{"task": task, "result": [], "score": 0.5, "model_version": version} for task in world.tasks]
+            world.client.import_predictions(world.project, made)
+        publish(world.links, world.link, world.client, world.settings)
+        assert set(world.client.model_versions(world.project)) == {world.link.version, previous}
+        assert world.client.project(world.project)["model_version"] == world.link.version
