@@ -203,7 +203,7 @@ def _safe(name: str, reference: str) -> str:
         check_ids([name])
     except DataError:
         usable = False
-    if usable and not set(name) & set('\\:*?"<>|\0'):
+    if usable and name.isprintable() and not set(name) & set('\\:*?"<>|'):
         return name
     return "other/" + hashlib.sha256(reference.encode()).hexdigest()[:20]
 
