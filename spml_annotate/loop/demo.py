@@ -209,7 +209,8 @@ Label Studio runs at {facts.page}
 
 In a second terminal, whenever you like:
   spml-annotate status --project {project}
-  spml-annotate studio doctor --project {project} --url {facts.url}   (LABEL_STUDIO_API_KEY: Account & Settings)
+  spml-annotate studio doctor --project {project} --url {facts.url}   (first: export LABEL_STUDIO_API_KEY=...,
+      the token under Account & Settings > Legacy Token)
   spml-annotate export labelled --project {project}
 
 Ctrl+C here stops both servers.

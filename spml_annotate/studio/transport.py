@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -60,7 +60,7 @@ class Transport:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r}, token_kind={self.token_kind!r})"
 
-    def __enter__(self) -> Transport:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
