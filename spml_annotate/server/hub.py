@@ -132,7 +132,10 @@ class Hub:
         self.is_open = False
         for served in self._served:
             served.close()
+        for client in self._clients.values():
+            client.close()
         self._served = []
+        self._clients.clear()
         self._known.clear()
         self._exit.close()
 
@@ -173,7 +176,7 @@ class Hub:
             try:
                 parsed = parse_config(config)
                 known = tuple(dict.fromkeys((*parsed.classes, *classes)))
-                if not known:
+                if not known and len(self.pending) < MOST_PROJECTS:
                     self.pending[project] = host, config
                 made = self._adopt(project, host, config, parsed, known)
                 self.pending.pop(project, None)

@@ -197,6 +197,12 @@ class Studio:
         self.tasks = {int(task["id"]): self._class(task["data"][key]) for task in made}
         self.annotators = {name: server.client(token) for name, token in server.annotators.items()}
 
+    def close(self) -> None:
+        """Take the project away."""
+        self.client.delete_project(self.id)
+        for client in (self.client, *self.annotators.values()):
+            client.close()
+
     def _class(self, where: str) -> str:
         return self.truth[where.rpartition("-")[2]]
 

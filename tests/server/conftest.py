@@ -3,7 +3,6 @@
 import shutil
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from backend_process import CLASSES, CONFIG, draw
 
@@ -36,8 +35,8 @@ def trained_once(tmp_path_factory):
         project.train(loss="an", epochs=100)
         links = LinkStore(folder)
         link = links.add("http://127.0.0.1:1", 7, CREATED, MAIN, CONFIG)
-        rows = [TaskRow(100 + row, row, "", {"photo": f"/data/upload/7/{name}"}) for row, name in enumerate(names[:SEEN])]
-        links.put_tasks(link.id, rows)
+        where = [{"photo": f"/data/upload/7/{name}"} for name in names[:SEEN]]
+        links.put_tasks(link.id, [TaskRow(100 + row, row, "", data) for row, data in enumerate(where)])
         version = version_name("0001", link.tag)
         settings = StudioSettings(hidden_share=0.2)
         places, shown = build_queue(project, links, link, settings)
@@ -45,7 +44,13 @@ def trained_once(tmp_path_factory):
         links.update(link.id, version=version, model="0001")
         links.close()
     return SimpleNamespace(
-        folder=folder, pictures=base / "pictures", truth=truth, names=names, settings=settings, shown=shown, places=places
+        folder=folder,
+        pictures=base / "pictures",
+        truth=truth,
+        names=names,
+        settings=settings,
+        shown=shown,
+        places=places,
     )
 
 
@@ -58,8 +63,3 @@ def trained(trained_once, tmp_path):
     link = links.links()[0]
     links.close()
     return SimpleNamespace(**{**vars(trained_once), "folder": folder, "link": link})
-
-
-@pytest.fixture
-def numbers():
-    return np.random.default_rng(0)
