@@ -14,6 +14,8 @@ from spml_annotate.stores.database import reporting, transaction
 FILE = "jobs.sqlite"
 MOST_ATTEMPTS = 3
 """So often a job is begun whose process died; then it has failed."""
+REST = 10.0
+"""Seconds between the end of a training and the beginning of the next of the same project."""
 Kind = Literal["train", "refresh"]
 State = Literal["queued", "running", "done", "failed"]
 _KEPT = 200  # finished jobs to remember
@@ -56,6 +58,11 @@ class Job(NamedTuple):
 
 
 _COLUMNS = ", ".join(Job._fields)
+_RESTING = (
+    "(kind = 'train' AND attempts = 0 AND EXISTS (SELECT 1 FROM jobs AS last WHERE last.link = jobs.link "
+    "AND last.kind = 'train' AND last.state = 'done' AND last.finished > ?))"
+)
+_ORDER = "ORDER BY kind = 'refresh', id LIMIT 1"
 
 
 class JobStore:
@@ -92,10 +99,13 @@ class JobStore:
         return found
 
     def claim(self) -> Job | None:
-        """Begin the job that is due, trainings first; None if there is none."""
+        """Begin the job that is due, trainings first; None if there is none.
+
+        A training that is wished for during another, or right after it, waits for `REST`: such wishes come in bursts.
+        """
         now = time.time()
         with self._lock:
-            due = self._find("state = 'queued' AND due <= ? ORDER BY kind = 'refresh', id LIMIT 1", (now,))
+            due = self._find(f"state = 'queued' AND due <= ? AND NOT {_RESTING} {_ORDER}", (now, now - REST))
             if not due:
                 return None
             self._run(

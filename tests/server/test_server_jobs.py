@@ -53,6 +53,18 @@ def test_trainings_go_first_and_a_refresh_that_waited_is_done_with_them(jobs):
     assert jobs.latest(1, "train").version == "spml-0001-abcd"
 
 
+def test_a_training_right_after_another_waits_a_little(jobs, monkeypatch):
+    jobs.request(1, "train", "pressed")
+    first = jobs.claim()
+    jobs.request(1, "train", "pressed again")
+    jobs.done(first.id, "v")
+    assert jobs.claim() is None
+    jobs.request(2, "train", "another project")
+    assert jobs.claim().link == 2
+    monkeypatch.setattr("spml_annotate.server.jobs.REST", 0.0)
+    assert jobs.claim().reason == "pressed again"
+
+
 def test_what_ran_when_the_server_died_runs_again_but_not_for_ever(tmp_path):
     for attempt in range(MOST_ATTEMPTS):
         store = JobStore(tmp_path)  # as a new server finds it
