@@ -179,6 +179,8 @@ def _train(project: Project, settings: StudioSettings, *, wanted: bool, say: Cal
         return None
     done = project.train(loss=loss, epochs=epochs, batch_size=BATCH_SIZE)
     say(f"model {done.version} trained with {done.loss} on {done.images} images, {done.positives} known positives")
+    found = project.propose().proposals
+    say(f"{len(found.positives)} expected positives, {len(found.negatives)} expected negatives")
     return done
 
 
