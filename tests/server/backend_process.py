@@ -16,6 +16,9 @@ import numpy as np
 import uvicorn
 from PIL import Image
 
+CREATED = "2026-11-21T00:21:10.688525Z"
+KEY = "7.1795220470"
+SEEN, UNSEEN = 30, 6
 CLASSES = ("red", "green", "blue", "stripes", "checks")
 CONFIG = """<View><Header value="Which?"/><Image name="picture" value="$photo"/>
 <Choices name="what" toName="picture" choice="single" required="true">{}</Choices></View>""".format(

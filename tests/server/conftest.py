@@ -4,17 +4,13 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-from backend_process import CLASSES, CONFIG, draw
+from backend_process import CLASSES, CONFIG, CREATED, SEEN, UNSEEN, draw
 
 from spml_annotate.labels import Observation
 from spml_annotate.loop.links import MAIN, LinkStore, TaskRow, version_name
 from spml_annotate.loop.queue import build_queue
 from spml_annotate.project import Project
 from spml_annotate.studio.environment import StudioSettings
-
-CREATED = "2026-11-21T00:21:10.688525Z"
-KEY = "7.1795220470"
-SEEN, UNSEEN = 30, 6
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,7 @@ import base64
 from dataclasses import replace
 
 import pytest
-from backend_process import CONFIG, answer_of, running
-from conftest import KEY, SEEN
+from backend_process import CONFIG, KEY, SEEN, answer_of, running
 
 from spml_annotate.loop.links import LinkStore
 from spml_annotate.loop.queue import task_prediction

@@ -5,8 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from backend_process import CONFIG, payload, running
-from conftest import KEY
+from backend_process import CONFIG, KEY, payload, running
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
