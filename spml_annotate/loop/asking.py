@@ -12,6 +12,7 @@ import numpy as np
 from spml_annotate.errors import DataError, SettingError
 from spml_annotate.labels import NEGATIVE
 from spml_annotate.loop.companions import companion_of, references_of
+from spml_annotate.loop.connecting import SAMPLING
 from spml_annotate.loop.hearing import ASKED
 from spml_annotate.loop.linking import host_links
 from spml_annotate.loop.links import MAIN, Link, LinkStore, Place, TaskRow
@@ -175,7 +176,7 @@ class _Kind:
     def _order(self, link: Link) -> None:
         """Let Label Studio serve the questions in our order."""
         facts = self.client.project(link.project)
-        wanted = {"model_version": link.version, "sampling": "Uncertainty sampling"}
+        wanted = {"model_version": link.version, "sampling": SAMPLING}
         if any(facts.get(name) != value for name, value in wanted.items()) and facts.get("task_number"):
             self.client.update_project(link.project, **wanted)
 

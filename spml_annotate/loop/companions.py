@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spml_annotate.errors import DataError, RemoteError
+from spml_annotate.loop.connecting import SAMPLING
 from spml_annotate.loop.linking import same_moment
 from spml_annotate.loop.links import Link, LinkStore
 from spml_annotate.project import Project
@@ -127,7 +128,7 @@ def _made(project: Project, links: LinkStore, client: StudioClient, main: Link, 
     title = project.workspace.settings.name[: LONGEST_TITLE - len(end)] + end
     client.validate_config(config)
     facts = client.create_project(
-        title, config, description=f"{FORMS[kind].title} {_mark(main, kind)}", sampling="Uncertainty sampling"
+        title, config, description=f"{FORMS[kind].title} {_mark(main, kind)}", sampling=SAMPLING
     )
     return _link(links, main, kind, facts)
 

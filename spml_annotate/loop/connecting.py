@@ -24,6 +24,10 @@ BLOCKED = (
     "ML_BLOCK_LOCAL_IP=false and SSRF_PROTECTION_ENABLED=false (both: with one alone the webhook is missing), or with "
     "USE_DEFAULT_BANNED_SUBNETS=false and USER_ADDITIONAL_BANNED_SUBNETS=169.254.0.0/16"
 )
+SAMPLING = "Uncertainty sampling"
+"""The order of the label stream that serves the task with the lowest prediction score first."""
+BORN_WITH = "Sequential sampling"
+"""The order that Label Studio gives to a new project."""
 TAB = "Most useful first"
 SCORE = "tasks:predictions_score"
 Basic = tuple[str, str]
@@ -106,6 +110,17 @@ def connect_backend(
     else:
         agree_on_version(client, link, row, basic)
     return Connection(int(row["id"]), ensure_webhook(client, link, url, basic), tuple(notes))
+
+
+def order_by_score(client: StudioClient, link: Link) -> bool:
+    """Let a project that was just connected serve what is most useful, if it has the order it was born with.
+
+    Only then: whoever chooses another order afterwards keeps it. Returns whether it was changed.
+    """
+    if client.project(link.project).get("sampling") != BORN_WITH:
+        return False
+    client.update_project(link.project, sampling=SAMPLING)
+    return True
 
 
 def agree_on_version(client: StudioClient, link: Link, row: dict[str, Any], basic: Basic | None = None) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from spml_annotate.errors import DataError, RemoteError, SettingError
-from spml_annotate.loop.connecting import Connection, connect_backend, order_tab
+from spml_annotate.loop.connecting import SAMPLING, Connection, connect_backend, order_tab
 from spml_annotate.loop.links import MAIN, Link, LinkStore
 from spml_annotate.loop.sending import send_images
 from spml_annotate.project import Project
@@ -23,8 +23,6 @@ from spml_annotate.studio.config import parse_config
 from spml_annotate.studio.forms import FORMS
 
 Where = Literal["upload", "local", "urls"]
-SAMPLING = "Uncertainty sampling"
-"""The order of the label stream that serves the task with the lowest prediction score first."""
 
 
 @dataclass(frozen=True)

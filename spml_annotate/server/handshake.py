@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from spml_annotate.errors import RemoteError
-from spml_annotate.loop.connecting import agree_on_version, ensure_webhook
+from spml_annotate.loop.connecting import SAMPLING, agree_on_version, ensure_webhook, order_by_score
 from spml_annotate.loop.links import Link
 from spml_annotate.loop.pushing import our_backend
 
@@ -33,6 +33,8 @@ def mend(hub: Hub, served: Served, link: Link) -> bool:
     if row is None:
         return False
     number, basic = int(row["id"]), hub.settings.basic
+    if link.backend is None and order_by_score(client, link):
+        logger.info('%s: the most useful task comes first now ("%s")', served.folder.name, SAMPLING)
     if link.backend != number:
         link = served.links.update(link.id, backend=number)
     agree_on_version(client, link, dict(row), basic)

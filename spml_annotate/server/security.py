@@ -50,8 +50,20 @@ def access(authorization: str | None, basic: tuple[str, str] | None) -> Access:
         given = base64.b64decode(encoded.strip(), validate=True) if scheme.lower() == "basic" else b""
     except (binascii.Error, ValueError):
         given = b""
-    same = hmac.compare_digest(hashlib.sha256(given).digest(), hashlib.sha256(":".join(basic).encode()).digest())
-    return "granted" if same else "wrong"
+    return "granted" if any([_same(given, wanted) for wanted in _spellings(":".join(basic))]) else "wrong"
+
+
+def _spellings(text: str) -> tuple[bytes, bytes]:
+    """Credentials in UTF-8 and, as Label Studio sends them, in Latin-1 if it has the letters."""
+    wide = text.encode()
+    try:
+        return wide, text.encode("latin-1")
+    except UnicodeEncodeError:
+        return wide, wide
+
+
+def _same(given: bytes, wanted: bytes) -> bool:
+    return hmac.compare_digest(hashlib.sha256(given).digest(), hashlib.sha256(wanted).digest())
 
 
 def basic_header(basic: tuple[str, str]) -> str:
@@ -145,5 +157,5 @@ def set_up_logging(level: str, form: str = "%(asctime)s %(levelname)s %(name)s: 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in ("httpx", "httpcore", "uvicorn.access"):
+    for name in ("httpx", "httpcore", "uvicorn.access", "faiss"):
         logging.getLogger(name).setLevel(logging.WARNING)

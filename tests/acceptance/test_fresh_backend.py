@@ -150,7 +150,7 @@ def test_a_fresh_project_trains_once_and_predicts_every_task(label_studio, tmp_p
 
 
 def _accept(studio, client, token, tmp_path, pictures, local, secrets):
-    project = client.create_project("fresh", config(), sampling="Uncertainty sampling")
+    project = client.create_project("fresh", config())
     truth, broken = make_tasks(client, studio, project, pictures, local)
     everything = [*truth, broken]
     with backend(studio.url, token, tmp_path / "models", **secrets) as url:

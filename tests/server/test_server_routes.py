@@ -1,5 +1,6 @@
 """The routes: any body to any of them gives a short JSON answer, and what Label Studio really sends is understood."""
 
+import base64
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from spml_annotate.server.app import create_app
 from spml_annotate.server.jobs import JobStore
-from spml_annotate.server.security import basic_header
+from spml_annotate.server.security import access, basic_header
 from spml_annotate.studio.config import parse_config
 from spml_annotate.studio.environment import StudioSettings
 from spml_annotate.studio.predictions import check_prediction
@@ -148,16 +149,32 @@ def test_what_label_studio_really_sends_is_understood(served, checkout):
         assert answer.json()["status"] in expected
 
 
-def test_a_password_is_wanted_everywhere_but_at_the_root(locked):
+def test_a_password_is_wanted_everywhere_but_of_watchdogs(locked):
     right = {"Authorization": basic_header(BASIC)}
+    label_studio = {"User-Agent": "heartex/1.23.2"}
     for method, route in (("GET", "/health"), ("POST", "/setup"), ("POST", "/predict"), ("GET", "/versions")):
-        assert locked.request(method, route, json={}).status_code == 401
+        assert locked.request(method, route, json={}, headers=label_studio).status_code == 401
         wrong = {"Authorization": basic_header(("ann", "guess"))}
         assert locked.request(method, route, json={}, headers=wrong).status_code == 401
         assert locked.request(method, route, json={}, headers=right).status_code in (200, 422)
-    assert locked.get("/metrics").status_code == 401
+    for method, route in (("POST", "/setup"), ("POST", "/predict"), ("GET", "/versions"), ("GET", "/metrics")):
+        refused = locked.request(method, route, json={})
+        assert refused.status_code == 401
+        assert "www-authenticate" in refused.headers
     assert locked.get("/").status_code == 200
-    assert "www-authenticate" in locked.get("/health").headers
+    assert locked.get("/health").json()["status"] == "UP", "a watchdog has no password"
+
+
+@pytest.mark.parametrize("word", ["plain", "schlüssel", "鍵"])
+def test_passwords_in_any_letters(word):
+    basic = ("me", word)
+    assert access(basic_header(basic), basic) == "granted"
+    if word != "鍵":  # Label Studio sends Latin-1
+        sent = "Basic " + base64.b64encode(f"me:{word}".encode("latin-1")).decode()
+        assert access(sent, basic) == "granted"
+    for guess in ("", "?", "??", word[:-1], word + " "):
+        assert access(basic_header(("me", guess)), basic) == "wrong"
+    assert access(None, basic) == "missing"
 
 
 def test_a_webhook_without_password_is_a_hint_and_no_more(locked):

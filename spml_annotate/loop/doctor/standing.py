@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from spml_annotate.errors import DataError
-from spml_annotate.loop.creating import SAMPLING, find_main
+from spml_annotate.loop.connecting import SAMPLING
+from spml_annotate.loop.creating import find_main
 from spml_annotate.loop.doctor.case import Case
 from spml_annotate.loop.links import MAIN
 from spml_annotate.project.checkup import Check
