@@ -3,9 +3,9 @@
 from collections import Counter
 
 import pytest
-from golden_adapters import adapter_of
 from golden_compare import NOT_COVERED
 from golden_file import Golden, default_file, load_golden
+from golden_methods import adapter_of
 
 _GOLDEN = pytest.StashKey[Golden]()
 _TALLY = pytest.StashKey[Counter]()

@@ -1,4 +1,4 @@
-"""What our code computes for an entry: one adapter per method, keyed by the method's name in the file.
+"""What our code computes for an entry of the reference values: the adapters of the core losses.
 
 An adapter takes (entry, inputs) and returns a mapping from names of outputs to values, in the entry's own reduction.
 """
@@ -203,7 +203,7 @@ def en_sequence(entry: Entry, inputs: Entry) -> Values:
     return {"steps": steps, "p_i": state.quota[0]}
 
 
-ADAPTERS = {
+CORE = {
     "BCE": Adapter(plain("bce")),
     "BCE_LS": Adapter(plain("bce-ls", smoothing="ls_coef")),
     "AN": Adapter(plain("an")),
@@ -230,9 +230,3 @@ ADAPTERS = {
     "SMILE inference-model AN term": Adapter(plain("an")),
     "Scob classification loss (ROLE variant)": Adapter(role),
 }
-
-
-def adapter_of(entry: Entry) -> Adapter | None:
-    """The adapter that covers this entry, if any."""
-    adapter = ADAPTERS.get(entry["method"])
-    return adapter if adapter is not None and adapter.accepts(entry["params"]) else None

@@ -12,8 +12,8 @@ import re
 from typing import Any, NamedTuple
 
 import torch
-from golden_adapters import adapter_of
 from golden_file import Golden
+from golden_methods import adapter_of
 
 EXACT = 1e-5
 EPSILON_LOSS = 2e-4

@@ -7,8 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from golden_adapters import adapter_of
 from golden_file import COMPACT, VIEWS
+from golden_methods import adapter_of
 
 LABELS = ("obs_spl", "obs_ppl", "obs_pal")
 ABOUT = (

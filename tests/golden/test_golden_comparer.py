@@ -10,9 +10,9 @@ import sys
 import numpy as np
 import pytest
 import torch
-from golden_adapters import ADAPTERS, adapter_of
 from golden_compare import DIFFERED, MATCHED, NOT_COVERED, REFUSED, judge
 from golden_file import COMPACT, Golden, default_file, load_golden, observed, recode, with_true_negatives
+from golden_methods import ADAPTERS, adapter_of
 
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN
 
