@@ -1,0 +1,16 @@
+"""Which adapter computes an entry: one list per module of adapters, keyed by the method's name in the file.
+
+A method may have several adapters, each for some of its parameters; the first that accepts an entry computes it.
+"""
+
+from golden_adapters import CORE, Adapter, Entry
+
+ADAPTERS: dict[str, list[Adapter]] = {}
+for _part in (CORE,):
+    for _method, _adapter in _part.items():
+        ADAPTERS.setdefault(_method, []).append(_adapter)
+
+
+def adapter_of(entry: Entry) -> Adapter | None:
+    """The adapter that covers this entry, if any."""
+    return next((found for found in ADAPTERS.get(entry["method"], ()) if found.accepts(entry["params"])), None)
