@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 
+MOST_LETTERS = 10_000_000
+"""Letters in all names together: below a long topmost choice, a short text could mean gigabytes."""
 _REFERENCE = re.compile(r"\$(?=[\w[\].{}])", re.ASCII)
 
 
@@ -19,12 +21,16 @@ class Choice(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """Choices that can be told apart: spellings, class names and paths side by side, foreign name → class name."""
+    """Choices that can be told apart: spellings, class names and paths side by side, foreign name → class name.
+
+    ``whole`` is false if there were so many that the rest was left out.
+    """
 
     values: tuple[str, ...]
     names: tuple[str, ...]
     paths: tuple[tuple[str, ...], ...]
     predicted: Mapping[str, str]
+    whole: bool = True
 
 
 def displayed(name: str) -> str:
@@ -42,8 +48,12 @@ def listed(choices: Iterable[Choice]) -> Listed:
     """
     kept: dict[str, Choice] = {}
     names: dict[str, str] = {}  # class name → spelling
+    room = MOST_LETTERS
     for choice in choices:
         spelling, name = "/".join(choice.written), "/".join(choice.shown)
+        room -= len(spelling) + len(name)
+        if room < 0:
+            break
         if name in names or not name.strip() or name == displayed(spelling):
             name = spelling
         if spelling.strip() and spelling not in kept and name not in names:
@@ -53,7 +63,7 @@ def listed(choices: Iterable[Choice]) -> Listed:
     for name, spelling in names.items():
         for word in kept[spelling].predicted:
             predicted.setdefault(word, name)
-    return Listed(tuple(kept), tuple(names), tuple(choice.written for choice in kept.values()), predicted)
+    return Listed(tuple(kept), tuple(names), tuple(choice.written for choice in kept.values()), predicted, room >= 0)
 
 
 def from_element(control: Element, *, nested: bool, leaves_only: bool) -> Iterator[Choice]:

@@ -125,7 +125,7 @@ class LabellingConfig:
         """
         found = look_up(data, self.key)
         if not isinstance(found, str) or not found.strip():
-            raise DataError(f"task data: {self.key!r} is not the address of a picture; import the task again")
+            raise DataError(f"task data: {self.key[:60]!r} is not the address of a picture; import the task again")
         return found
 
 
@@ -160,7 +160,7 @@ def _check_names(nodes: list[Node]) -> None:
     for element, _ in nodes:
         name = element.get("name")
         if name and name in seen:
-            raise DataError(f"labelling config: the name {name!r} is used twice; give each tag its own")
+            raise DataError(f"labelling config: the name {name[:60]!r} is used twice; give each tag its own")
         seen.add(name or "")
 
 
@@ -171,8 +171,8 @@ def _no_image(nodes: list[Node]) -> str:
     if odd.get("valueList"):
         return 'labelling config: <Image valueList=…> shows several pictures at once; use value="$image", one a task'
     return (
-        f"labelling config: <Image name={odd.get('name', '')!r} value={odd.get('value', '')!r}> does not name one "
-        'entry of the task data; write value="$image"'
+        f"labelling config: <Image name={odd.get('name', '')[:60]!r} value={odd.get('value', '')[:60]!r}> does not "
+        'name one entry of the task data; write value="$image"'
     )
 
 
@@ -189,7 +189,11 @@ def _control(element: Element, images: Mapping[str, str]) -> Control | None:
     taxonomy = element.tag == "Taxonomy"
     nested = taxonomy or is_true(element, "allowNested")
     leaves_only = is_true(element, "leafsOnly") if taxonomy else nested
-    values, names, paths, predicted = listed(from_element(element, nested=nested, leaves_only=leaves_only))
+    values, names, paths, predicted, whole = listed(from_element(element, nested=nested, leaves_only=leaves_only))
+    if not whole:
+        raise DataError(
+            f"labelling config: the choices of {name[:60]!r} with all that is above them are too long; shorten them"
+        )
     if not values and options is None:
         return None
     most = _most(element)

@@ -15,6 +15,10 @@ import httpcore
 from spml_annotate.errors import DataError, RemoteError
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NEVER_PUBLIC = tuple(
+    ipaddress.ip_network(text) for text in ("::/96", "64:ff9b:1::/48", "fec0::/10", "::ffff:0:0:0/96")
+)
+"""What older Pythons take for public: addresses of a site, and IPv4 ones in wrappings that a router here may undo."""
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -88,6 +92,8 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
         if inner is not None:
             return inner.is_global and not inner.is_multicast
+        if any(parsed in network for network in _NEVER_PUBLIC):
+            return False
     return parsed.is_global and not parsed.is_multicast
 
 

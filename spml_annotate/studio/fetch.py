@@ -121,7 +121,7 @@ class ImageFetcher:
             answer = self._ask(step, deadline)
             if answer.status not in REDIRECTS:
                 return self._body(step, answer)
-            step = self._step(urljoin(step.url, answer.location))
+            step = self._step(_joined(step.url, answer.location))
         raise DataError(f"it is sent on more than {_HOPS - 1} times; give the task the address where it ends")
 
     def _ask(self, step: _Step, deadline: Deadline) -> Answer:
@@ -165,6 +165,7 @@ class ImageFetcher:
         path = self._inside(parts.path)
         if origin in self._known and (path.startswith(_STUDIO) or self._is_studio(url)):
             check_path(path)
+            local_file(path, parts.query)  # refuses what climbs; a redirect may lead here, too
             return self._step_to_studio(encoded(path, parts.query))
         allowed = next((host for host in self._hosts if host.matches(origin)), None)
         if allowed is None:
@@ -224,6 +225,13 @@ class ImageFetcher:
                 f"it has {width} x {height} pixels, more than {self._settings.max_pixels}; save it smaller or set "
                 "SPML_MAX_PIXELS"
             )
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise DataError("its host sends it on to something that is no address; correct the host") from None
 
 
 def _below(folder: Path, file: str) -> Path:

@@ -14,6 +14,7 @@ from spml_annotate.errors import DataError
 
 MOST_CHARACTERS = 1_000_000
 MOST_DEPTH = 60
+_DIGITS = 9  # of an index; Python reads no number of thousands of digits
 VARIABLE = re.compile(r"\$([\w[\].{}]+)", re.ASCII)
 """What Label Studio's editor takes for a reference to task data when it is the whole value."""
 
@@ -74,7 +75,7 @@ def look_up(data: object, key: str) -> Any:  # noqa: ANN401  (whatever the task 
     for step in re.findall(r"\w+", key, re.ASCII):
         if isinstance(entry, Mapping):
             entry = entry.get(step)
-        elif isinstance(entry, list) and step.isdecimal() and int(step) < len(entry):
+        elif isinstance(entry, list) and step.isdecimal() and len(step) <= _DIGITS and int(step) < len(entry):
             entry = entry[int(step)]
         else:
             return None

@@ -90,7 +90,7 @@ def check_path(path: str) -> None:
     for _ in range(_ROUNDS):
         if any(ord(character) < 32 or character == "\\" for character in path):
             raise DataError("its path has backslashes or control characters; correct the task")
-        if ".." in path.split("/"):
+        if ".." in (part.partition(";")[0] for part in path.split("/")):  # some proxies drop what follows a semicolon
             raise DataError('its path climbs with ".."; correct the task')
         plain = unquote(path)
         if plain == path:

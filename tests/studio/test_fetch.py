@@ -145,6 +145,8 @@ def test_a_redirect_is_looked_at_and_loses_the_token(fetcher, studio, host):
         "file:///etc/passwd",
         "ftp://127.0.0.1/x.png",
         "gopher://127.0.0.1/",
+        "http://[",
+        "//[::1",
         "",
     ],
 )
@@ -152,6 +154,12 @@ def test_a_redirect_to_anywhere_else_is_refused(fetcher, host, target):
     host.pages["/x.png"] = (302, {"Location": target}, b"")
     with pytest.raises(DataError):
         fetcher.fetch(f"{host.url}/x.png")
+
+
+def test_a_redirect_of_label_studio_does_not_climb_either(fetcher, studio):
+    studio.pages["/data/upload/1/x.png"] = (302, {"Location": "/data/local-files/?d=a/../../x.png"}, b"")
+    refused(fetcher, "/data/upload/1/x.png", "climbs")
+    assert len(studio.asked) == 1
 
 
 def test_redirects_end(fetcher, host):
@@ -191,6 +199,7 @@ def test_a_named_host_may_be_private(host):
         "/data/upload/%2e%2e/x.png",
         "/data/upload/%252e%252e/x.png",
         "/data/upload/..%2fx.png",
+        "/data/upload/..;/..;a=b/api/token",
         "/data/upload/..\\x.png",
         "/data/local-files/?d=../secret.png",
         "/data/local-files/?d=a/%2e%2e/%2e%2e/secret.png",

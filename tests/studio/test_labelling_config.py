@@ -185,6 +185,8 @@ def test_a_repeater_does_not_disturb():
         (labelled('<Choice value="a"/>', perRegion="true"), "no <Choices>"),
         (f'<View>{IMAGE}<Taxonomy name="t" toName="image" apiUrl="/x"><Choice value="a"/></Taxonomy></View>', "no <Ch"),
         (labelled('<Choice value="a"/>', name="image"), "used twice"),
+        (f'<View>{IMAGE}<A name="{"n" * 5000}"/><B name="{"n" * 5000}"/></View>', "used twice"),
+        (f'<View><Image name="{"n" * 5000}" value="{"v" * 5000}"/></View>', "does not name one entry"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_said_in_one_line(xml, words):
@@ -198,6 +200,24 @@ def test_a_billion_laughs_are_not_laughed():
     entities = "".join(f'<!ENTITY a{i} "{"&a" + str(i - 1) + ";" if i else "ha"}&a{i - 1};">' for i in range(1, 30))
     with pytest.raises(DataError, match="entities"):
         parse_config(f"<!DOCTYPE v [{entities}]><View>&a29;</View>")
+
+
+def test_long_names_above_many_choices_do_not_fill_the_memory():
+    """Every class name would repeat all names above it: here 200,000 letters two thousand times."""
+    top = "x" * 200_000
+    leaves = "".join(f'<Choice value="{number}"/>' for number in range(2000))
+    xml = f'<View>{IMAGE}<Taxonomy name="t" toName="image"><Choice value="{top}">{leaves}</Choice></Taxonomy></View>'
+    with pytest.raises(DataError, match="too long"):
+        parse_config(xml)
+    dynamic = parse_config(f'<View>{IMAGE}<Taxonomy name="t" toName="image" value="$tree"/></View>')
+    tree = [{"value": top, "children": [{"value": str(number)} for number in range(2000)]}]
+    assert 1 <= len(dynamic.main.in_task({"tree": tree}).values) < 100
+
+
+def test_an_index_of_thousands_of_digits_is_no_entry():
+    config = parse_config(labelled('<Choice value="a"/>').replace("$image", f"$image[{'1' * 5000}]"))
+    with pytest.raises(DataError, match="not the address"):
+        config.reference({"image": ["x.png"]})
 
 
 @pytest.mark.parametrize("data", [{}, None, {"image": None}, {"image": ["a.png"]}, {"image": ""}])

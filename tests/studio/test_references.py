@@ -16,6 +16,7 @@ from spml_annotate.studio.fetch import ImageFetcher
         ("100.64.0.1", False), ("224.0.0.1", False), ("::1", False), ("fe80::1%eth0", False), ("fc00::1", False),
         ("2001:4860:4860::8888", True), ("::ffff:10.0.0.1", False), ("::ffff:8.8.8.8", True),
         ("2002:7f00:1::", False), ("64:ff9b::7f00:1", False), ("64:ff9b::808:808", True),
+        ("fec0::1", False), ("64:ff9b:1::7f00:1", False), ("::127.0.0.1", False), ("::ffff:0:7f00:1", False),
     ],
 )  # fmt: skip
 def test_public_addresses(address, public):
