@@ -143,7 +143,7 @@ def try_again(workspace: Workspace, fetcher: Fetcher, shown: Mapping[int, Shown]
     due = [
         item
         for row, item in shown.items()
-        if row in flagged and not item.fault and failures.get(item.name, (0, 0.0))[1] <= now
+        if row in flagged and not item.fault and not now < failures.get(item.name, (0, 0.0))[1] <= now + LONGEST_PAUSE
     ][:AGAIN_AT_MOST]
     if not due:
         return []

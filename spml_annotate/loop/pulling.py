@@ -214,9 +214,9 @@ class _Pull:
     def _doubtful(self, followed: Followed) -> bool:
         """Whether everything should be read again."""
         age = time.time() - self.link.swept
-        if age > SWEEP_SECONDS or not self.link.cursor:
+        if not 0 <= age <= SWEEP_SECONDS or not self.link.cursor:  # a clock that was put back tells nothing
             return True
-        if 0 <= age < DOUBT_SECONDS:
+        if age < DOUBT_SECONDS:
             return False
         answered = {said.task for said in self.links.said(self.link.id)}
         return followed.tasks != len(self.links.tasks(self.link.id)) or followed.annotated > len(answered)

@@ -5,8 +5,10 @@ It also ends when standard input is closed, which the system does for a server t
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import sqlite3
 import sys
 import threading
 from collections.abc import Mapping
@@ -64,6 +66,10 @@ def main() -> int:
         tell(done=_carry_out(order, settings, lambda text: tell(say=text)))
     except SpmlError as error:
         tell(failed=str(error), again=_may_pass(error))
+    except OSError as error:
+        if not _no_room(error):
+            raise
+        tell(failed=f"{error.filename or order['folder']}: {error.strerror}; make room on the disk", again=True)
     except MemoryError:
         tell(failed="the machine has too little memory for this project; give it more", again=False)
     return 0
@@ -87,10 +93,19 @@ def _carry_out(order: Mapping[str, Any], settings: StudioSettings, say: Any) -> 
 
 
 def _may_pass(error: SpmlError) -> bool:
-    """Whether waiting helps: Label Studio is away, or another process writes into the project."""
+    """Whether waiting helps: Label Studio is away, another process writes into the project, the disk is full."""
     if isinstance(error, RemoteError):
         return getattr(error, "status", None) not in (400, 401, 403, 404)
+    if _no_room(error.__cause__):
+        return True
     return isinstance(error, MismatchError) and "is being written by another process" in str(error)
+
+
+def _no_room(cause: BaseException | None) -> bool:
+    """Whether the disk took no more, or somebody else kept the database for longer than one waits."""
+    if isinstance(cause, sqlite3.OperationalError):
+        return any(word in str(cause) for word in ("full", "locked", "disk I/O"))
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _quiet(settings: StudioSettings, token: str) -> None:

@@ -116,13 +116,25 @@ class Hub:
             ) from None
         for folder in [self.project] if self.project is not None else sorted(root.iterdir()):
             if (folder / SETTINGS).is_file():
-                self._add(folder)
+                self._add_free(folder)
         self.is_open = True
 
+    def _add_free(self, folder: Path) -> None:
+        try:
+            self._add(folder)
+        except MismatchError as error:
+            if self.project is not None:
+                raise
+            logger.error("%s is left to another server: %s", folder.name, error)
+
     def _add(self, folder: Path) -> Served:
-        served = Served(folder)
-        for job in served.jobs.recover():
-            logger.warning("%s: a %s was interrupted; it is %s now", folder.name, job.kind, job.state)
+        with ExitStack() as claimed:
+            if self.project is None:  # its jobs are nobody else's, whichever way another server came to it
+                claimed.enter_context(WriterLock(folder / LOCK).hold("serve"))
+            served = Served(folder)
+            for job in served.jobs.recover():
+                logger.warning("%s: a %s was interrupted; it is %s now", folder.name, job.kind, job.state)
+            self._exit.enter_context(claimed.pop_all())
         with self._guard:
             self._served = [*self._served, served]
         return served

@@ -13,7 +13,10 @@ from spml_annotate.stores.database import reporting, transaction
 
 FILE = "jobs.sqlite"
 MOST_ATTEMPTS = 3
-"""So often a job is begun whose process died; then it has failed."""
+"""So often a job is begun whose process died; then it has failed. If the server died, it waits for `LONG_REST`."""
+LONG_REST = 300.0
+"""Seconds before a job is begun again in which the server died so often: maybe it is what kills the server."""
+_LATEST = 3600.0  # seconds; nothing waits so long, unless the clock was put back meanwhile
 REST = 10.0
 """Seconds between the end of a training and the beginning of the next of the same project."""
 Kind = Literal["train", "refresh"]
@@ -60,7 +63,7 @@ class Job(NamedTuple):
 _COLUMNS = ", ".join(Job._fields)
 _RESTING = (
     "(kind = 'train' AND attempts = 0 AND EXISTS (SELECT 1 FROM jobs AS last WHERE last.link = jobs.link "
-    "AND last.kind = 'train' AND last.state = 'done' AND last.finished > ?))"
+    "AND last.kind = 'train' AND last.state = 'done' AND last.finished > ? AND last.finished <= ?))"
 )
 _ORDER = "ORDER BY kind = 'refresh', id LIMIT 1"
 
@@ -105,7 +108,10 @@ class JobStore:
         """
         now = time.time()
         with self._lock:
-            due = self._find(f"state = 'queued' AND due <= ? AND NOT {_RESTING} {_ORDER}", (now, now - REST))
+            due = self._find(
+                f"state = 'queued' AND (due <= ? OR due > ?) AND NOT {_RESTING} {_ORDER}",
+                (now, now + _LATEST, now - REST, now),
+            )
             if not due:
                 return None
             self._run(
@@ -175,7 +181,8 @@ class JobStore:
         found = self._find("state = 'running' ORDER BY id", ())
         for job in found:
             if counted:
-                self.died(job.id, "the server was ended in the middle of it")
+                rest = LONG_REST if job.attempts >= MOST_ATTEMPTS else 0.0
+                self._queue_again(job, "the server was ended in the middle of it", rest)
             else:
                 self._queue_again(job, "", 0.0, attempts=-1)
         return [self.get(job.id) for job in found]

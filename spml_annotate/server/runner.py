@@ -42,6 +42,7 @@ class Runner:
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
         self._process: subprocess.Popen[bytes] | None = None
         self._guard = threading.Lock()
+        self._astray: set[Served] = set()
 
     def start(self) -> None:
         """Begin."""
@@ -77,17 +78,19 @@ class Runner:
             try:
                 self._carry_out(served, job)
             except Exception as error:  # the thread must live on whatever one job does
-                logger.exception("%s: job %d could not be carried out", served.folder, job.id)
-                served.jobs.failed(job.id, f"{type(error).__name__}: {error}"[:_LINE])
+                self._gone_wrong(served, job, error)
             self.finished += 1
             self.hub.job_ended(served, job.link)
 
     def _next(self) -> tuple[Served, Job] | None:
         for served in self.hub.served():
             try:
+                if served in self._astray:
+                    served.jobs.recover(counted=False)
+                    self._astray.discard(served)
                 job = served.jobs.claim()
             except SpmlError as error:
-                logger.error("%s", error)
+                self.hub.say_once(f"jobs of {served.folder.name} wait: {error}")
                 continue
             if job is not None:
                 return served, job
@@ -117,6 +120,21 @@ class Runner:
         else:
             self._died(served, job, code, tail)
 
+    def _gone_wrong(self, served: Served, job: Job, error: Exception) -> None:
+        """A job that could not be carried out waits if the disk refused, else it has failed.
+
+        Where even that cannot be written, the job is taken up again as soon as the disk takes something.
+        """
+        try:
+            if isinstance(error, SpmlError):
+                self._later(served, job, str(error))
+            else:
+                logger.error("%s: job %d could not be carried out", served.folder, job.id, exc_info=error)
+                served.jobs.failed(job.id, SECRETS.hide(f"{type(error).__name__}: {error}")[:_LINE])
+        except SpmlError as again:
+            self._astray.add(served)
+            logger.error("%s: how job %d ended could not be noted: %s", served.folder.name, job.id, again)
+
     def _order(self, served: Served, job: Job) -> dict[str, Any]:
         link = served.links.get(job.link)
         url, token = self.hub.access(link)
@@ -140,7 +158,7 @@ class Runner:
         assert process.stdout is not None
         with self._guard:
             self._process = process
-        served.jobs.note(job.id, "starting", pid=process.pid)
+        self._note(served, job, "starting", pid=process.pid)
         tail: deque[str] = deque(maxlen=20)
         reader = threading.Thread(target=_forward, args=(process, tail), daemon=True)
         reader.start()
@@ -148,12 +166,12 @@ class Runner:
         try:
             process.stdin.write(json.dumps(order).encode() + b"\n")
             process.stdin.flush()  # and it stays open for as long as this process lives
-        except OSError:
+        except (OSError, ValueError):  # ValueError: `stop` has closed it
             logger.debug("the process of job %d was gone before it was told what to do", job.id)
         for line in process.stdout:
             message = _message(line)
             if "say" in message:
-                served.jobs.note(job.id, str(message["say"])[:_LINE])
+                self._note(served, job, str(message["say"])[:_LINE])
                 logger.info("%s: %s", served.folder.name, message["say"])
             elif message:
                 last = message
@@ -165,6 +183,13 @@ class Runner:
             if stream is not None and not stream.closed:
                 _close(stream)
         return code, last, list(tail)
+
+    def _note(self, served: Served, job: Job, text: str, *, pid: int | None = None) -> None:
+        """Keep what a job says; a disk that takes no more is no reason to leave its process alone."""
+        try:
+            served.jobs.note(job.id, text, pid=pid)
+        except SpmlError as error:
+            self.hub.say_once(f"{served.folder.name}: {error}")
 
     def _later(self, served: Served, job: Job, error: str) -> None:
         if job.delays >= _MOST_DELAYS:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spml_annotate.errors import RemoteError, SpmlError
+from spml_annotate.errors import SpmlError
 from spml_annotate.loop.links import MAIN, Link
 from spml_annotate.loop.pulling import Pulled, pull
 from spml_annotate.project import Project
@@ -73,13 +73,20 @@ class Watcher:
 
     def _work(self) -> None:
         while not self._stopping.is_set():
-            self._read_classes()
-            for served in self.hub.served():
-                for link in _links(served):
-                    if not self._stopping.is_set():
-                        self._visit(served, link)
+            try:
+                self._round()
+            except Exception:  # the thread must live on: nobody else would notice that answers are not read
+                logger.exception("a look at Label Studio went wrong")
+                self._stopping.wait(self.hub.settings.poll_seconds)
             self.hub.wait_for_hint(1.0)
             self._stopping.wait(0.2)
+
+    def _round(self) -> None:
+        self._read_classes()
+        for served in self.hub.served():
+            for link in _links(served):
+                if not self._stopping.is_set():
+                    self._visit(served, link)
 
     def _read_classes(self) -> None:
         """Adopt projects whose classes come with their tasks, once there are tasks."""
@@ -141,13 +148,13 @@ class Watcher:
 
     def _agree(self, served: Served, link: Link, watched: _Watched) -> None:
         """Once for each version: title, version and webhook at Label Studio are what they must be."""
-        link = served.links.get(link.id)
-        if link.kind != MAIN or watched.agreed == link.version or served.jobs.active(link.id):
-            return
         try:
+            link = served.links.get(link.id)
+            if link.kind != MAIN or watched.agreed == link.version or served.jobs.active(link.id):
+                return
             if mend(self.hub, served, link):
                 watched.agreed = link.version
-        except RemoteError as error:
+        except SpmlError as error:
             self.hub.say_once(f"{served.folder.name}: {error}")
 
     def _decide(self, served: Served, link: Link, watched: _Watched) -> None:
@@ -191,7 +198,7 @@ class Watcher:
             default=None,
         )
         same = last is not None and last.kind == "refresh" and last.mark == now.mark
-        if same and last is not None and time.time() - (last.finished or 0.0) < _AGAIN:
+        if same and last is not None and 0.0 <= time.time() - (last.finished or 0.0) < _AGAIN:
             return
         self.refresh(served, link, now.stale, now.mark)
 
