@@ -58,6 +58,7 @@ def create_app(settings: StudioSettings, project: Path | None = None, *, backend
 
     app = FastAPI(title="spml-annotate", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.lifespan_context = lifespan
+    app.router.redirect_slashes = False  # it would answer to whatever host the request names
     app.state.backend = inner
     _add_routes(app, inner, quick, slow)
     _add_errors(app)
@@ -69,6 +70,8 @@ def _add_routes(app: FastAPI, inner: Backend, quick: ThreadPoolExecutor, slow: T
     settings = inner.settings
 
     async def work(pool: ThreadPoolExecutor, request: Request, function: Callable[..., Any], *more: object) -> Response:
+        if request.headers.get("origin"):  # a page in the browser of somebody who may reach this server, who may not
+            raise RequestError(403, "web pages may not ask this server to do anything; Label Studio itself does")
         body = await read_body(request, settings.max_body)
         answer = await asyncio.get_running_loop().run_in_executor(pool, _answer, function, body, *more)
         return Response(answer, media_type="application/json")

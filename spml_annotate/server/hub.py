@@ -19,6 +19,7 @@ from spml_annotate.studio.client import StudioClient
 from spml_annotate.studio.config import LabellingConfig, parse_config
 from spml_annotate.studio.environment import StudioSettings
 from spml_annotate.studio.fetch import ImageFetcher
+from spml_annotate.studio.tokens import token_kind
 from spml_annotate.studio.transport import studio_address
 from spml_annotate.taxonomy import Taxonomy
 from spml_annotate.workspace import SETTINGS, Workspace
@@ -31,6 +32,12 @@ NOBODY = "spml-0000-none"
 """The version that is announced to a Label Studio project which no folder serves; it must not be empty."""
 MOST_PROJECTS = 500
 """So many folders are made at most: anybody who may ask for `/setup` could ask for many."""
+MOST_LINKS = 50
+"""So many Label Studio projects one given folder serves at most, for the same reason."""
+_MOST_CHANGES = 10 * MOST_PROJECTS  # of addresses and tokens that requests tell
+_LONGEST_HOST = 300
+_LONGEST_MESSAGE = 2000
+_TOKEN_LETTERS = range(16, 4097)
 
 
 class Served:
@@ -84,6 +91,7 @@ class Hub:
         self._tokens: dict[Named, str] = {}
         self._hosts: dict[Named, str] = {}
         self._told: dict[Named, str] = {}
+        self._told_times = 0
         self._clients: dict[tuple[str, str], StudioClient] = {}
         self._hints: dict[tuple[Path, int], float] = {}
         self._hinted = threading.Event()
@@ -205,6 +213,8 @@ class Hub:
         else:
             served = self._served[0]
             _check_fit(served.taxonomy(), parsed, classes)
+            if len(served.links.links()) >= MOST_LINKS:
+                raise DataError(f"{served.folder} is tied to {MOST_LINKS} Label Studio projects; serve another folder")
         link = served.links.add(host, project.project, project.created, MAIN, config)
         logger.info("%s serves Label Studio project %d at %s", served.folder.name, project.project, host or "?")
         return served, link
@@ -224,13 +234,19 @@ class Hub:
     def remember(self, project: Named, host: str, token: str, *, trusted: bool) -> None:
         """Note what `/setup` says of Label Studio: second choice behind the settings, kept in memory only.
 
+        What cannot be an address or a token is not kept, and nothing more after thousands of changes.
+
         Args:
             project: as it was named.
             host: its address; used only if none is configured and ``trusted``, for a request could name any address.
             token: of the user who made the project.
             trusted: whether who asked knew the password.
         """
-        if len(self._told) > 10 * MOST_PROJECTS:
+        host = host if len(host) <= _LONGEST_HOST else ""
+        token = token if _is_token(token) else ""
+        if self._told.get(project) != host or (token and self._tokens.get(project) != token):
+            self._told_times += 1
+        if self._told_times > _MOST_CHANGES:
             return  # somebody plays
         self._told[project] = host
         if token:
@@ -248,9 +264,7 @@ class Hub:
         Raises:
             RemoteError: if one of them is not known.
         """
-        name = Named(link.project, seconds_of(link.created))
-        url = self.settings.url or self._hosts.get(name, "")
-        token = self.settings.token or self._tokens.get(name, "")
+        url, token = self._place(Named(link.project, seconds_of(link.created)))
         if not url:
             raise RemoteError("LABEL_STUDIO_URL is not set: nothing can be read from Label Studio; set it")
         if not token:
@@ -265,9 +279,14 @@ class Hub:
 
     def client_of(self, project: Named) -> StudioClient | None:
         """What speaks with the Label Studio of a project that no folder serves yet; None if it cannot be reached."""
-        url = self.settings.url or self._hosts.get(project, "")
-        token = self.settings.token or self._tokens.get(project, "")
+        url, token = self._place(project)
         return self._client((url, token)) if url and token else None
+
+    def _place(self, project: Named) -> tuple[str, str]:
+        """Address and token, "" where unknown; the configured token goes to the configured address and nowhere else."""
+        if self.settings.url or self.settings.token:
+            return self.settings.url, self.settings.token or self._tokens.get(project, "")
+        return self._hosts.get(project, ""), self._tokens.get(project, "")
 
     def _client(self, key: tuple[str, str]) -> StudioClient:
         with self._guard:
@@ -318,6 +337,7 @@ class Hub:
     def say_once(self, message: str) -> None:
         """Log a warning, the first time only."""
         with self._guard:
+            message = message[:_LONGEST_MESSAGE]
             if message in self._once:
                 return
             if len(self._once) < 10_000:
@@ -345,6 +365,14 @@ def _knows(taxonomy: Taxonomy, name: str) -> bool:
     except DataError:
         return False
     return True
+
+
+def _is_token(text: str) -> bool:
+    try:
+        token_kind(text)
+    except SettingError:
+        return False
+    return len(text) in _TOKEN_LETTERS
 
 
 def _make_folder(root: Path) -> None:

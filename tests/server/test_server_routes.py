@@ -177,6 +177,29 @@ def test_passwords_in_any_letters(word):
     assert access(None, basic) == "missing"
 
 
+@pytest.mark.parametrize("route", ["/setup", "/predict", "/webhook"])
+def test_web_pages_that_somebody_opens_cannot_make_their_browser_ask(served, route):
+    """A browser sends such a request to 127.0.0.1 without asking anybody, and says from where it came."""
+    for origin in ("http://evil.example", "null"):
+        plain = {"Origin": origin, "Content-Type": "text/plain"}
+        body = json.dumps({"project": "61.5", "schema": CONFIG, "action": "START_TRAINING", "tasks": []})
+        assert served.post(route, content=body, headers=plain).status_code == 403
+    assert not [path for path in served.app.state.backend.settings.model_dir.iterdir() if "-61-" in path.name]
+
+
+def test_no_request_is_sent_on_to_a_host_that_it_names(served):
+    assert served.post("/setup/", json={}, headers={"Host": "evil.example"}).status_code == 404
+
+
+def test_an_index_of_thousands_of_digits_fails_no_prediction(trained):
+    config = CONFIG.replace("$photo", f"$photo[{'1' * 5000}]")
+    with running(create_app(QUIET, trained.folder)) as client:
+        body = {"project": KEY, "label_config": config, "tasks": [{"id": 100, "data": {"photo": ["x.png"]}}]}
+        answer = client.post("/predict", json=body)
+    assert answer.status_code == 200
+    assert len(answer.json()["results"]) == 1
+
+
 def test_a_webhook_without_password_is_a_hint_and_no_more(locked):
     right = {"Authorization": basic_header(BASIC)}
     project = {"id": 41, "created_at": "2026-11-21T00:21:10Z", "label_config": CONFIG}
