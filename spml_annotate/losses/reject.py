@@ -1,4 +1,9 @@
-"""Losses that refuse to learn from unknown cells whose loss is large: probably missed positives."""
+"""Losses that distrust unknown cells whose loss is large, probably missed positives: they reject or correct them.
+
+Kim et al. 2022 count the epochs from 1, and from the second one on pick ceil(cells x epochs passed x Delta) cells of
+the batch, known ones counted among the cells. Their released code compares the name of the scheme by identity, so its
+LL-Cp behaves as LL-Ct and remembers nothing: to reproduce its numbers, train `ll-ct`.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +21,30 @@ from spml_annotate.losses.cells import Setting, cross_entropy, is_positive
 _ROUNDING = 1e-6
 
 
+_LARGE_LOSS = {
+    "paper": "arXiv:2206.03740",
+    "title": "Large Loss Matters in Weakly Supervised Multi-Label Classification",
+    "authors": "Kim, Kim, Akata, Lee",
+    "venue": "CVPR 2022",
+    "year": 2022,
+    "repository": "snucml/LargeLossMatters",
+    "family": "reject",
+    "certainty": "A",
+}
+_COUNT = (
+    "the number of cells follows the formula (the code accumulates rounding errors and can take one cell more); if it "
+    "exceeds the number of unknown cells, known cells still keep their value (the code rejects or flips them)"
+)
+
+
 @LOSSES.register(
     "ll-r",
-    paper="arXiv:2206.03740",
-    title="Large Loss Matters in Weakly Supervised Multi-Label Classification",
-    authors="Kim, Kim, Akata, Lee",
-    venue="CVPR 2022",
-    year=2022,
-    repository="snucml/LargeLossMatters",
-    family="reject",
-    certainty="A",
-    published_defaults={"all": {"rejection_rate": 0.002}, "BoostLU": {"rejection_rate": 0.005}},
-    differs="the number of rejected cells follows the formula (the code accumulates rounding errors and can reject one "
-    "cell more); if it exceeds the number of unknown cells, known cells are still kept (the code rejects them)",
+    **_LARGE_LOSS,
+    published_defaults={
+        "all": {"rejection_rate": "0.001 to 0.005"},
+        "with BoostLU": {"rejection_rate": 0.005},
+    },
+    differs=_COUNT,
 )
 def ll_r(logits: Tensor, labels: Tensor, progress: tuple[int, int], *, rejection_rate: Setting = 0.002) -> Tensor:
     """Large-loss rejection: assume negative, but the unknown cells with the largest losses weigh nothing.
@@ -43,10 +59,65 @@ def ll_r(logits: Tensor, labels: Tensor, progress: tuple[int, int], *, rejection
         rejection_rate: Delta_rel, share of all cells by which rejection grows every epoch (0.002 is 0.2 percent).
     """
     loss = cross_entropy(logits, is_positive(labels, logits))
+    return loss.masked_fill(_distrusted(loss, labels, progress[0] * rejection_rate), 0.0)
+
+
+@LOSSES.register(
+    "ll-ct",
+    **_LARGE_LOSS,
+    published_defaults={
+        "all": {"correction_rate": "0.001 to 0.005"},
+        "with BoostLU": {"correction_rate": 0.002},
+    },
+    differs=_COUNT,
+)
+def ll_ct(logits: Tensor, labels: Tensor, progress: tuple[int, int], *, correction_rate: Setting = 0.002) -> Tensor:
+    """Temporary large-loss correction: the unknown cells with the largest losses count as positives in this batch.
+
+    Which cells is decided as in `ll-r`; nothing is remembered. [*H, B, L].
+
+    Inputs:
+        progress: (epoch counted from 0, epochs).
+
+    Settings:
+        correction_rate: Delta_rel, share of all cells by which correction grows every epoch (0.002 is 0.2 percent).
+    """
+    positive = is_positive(labels, logits)
+    loss = cross_entropy(logits, positive)
+    distrusted = _distrusted(loss, labels, progress[0] * correction_rate)
+    return torch.where(distrusted, cross_entropy(logits, 1.0 - positive), loss)
+
+
+@LOSSES.register(
+    "ll-cp",
+    **_LARGE_LOSS,
+    state="corrected",
+    published_defaults={
+        "all": {"correction_rate": "0.001 to 0.005"},
+        "with BoostLU": {"correction_rate": 0.001},
+    },
+    differs="as described, not as first released: the code compares the name of the scheme by identity, so it never "
+    "remembers a correction and behaves as ll-ct; known cells are never corrected; every cell that is corrected is "
+    "remembered (the first release leaves out the one at the threshold, the BoostLU one keeps it)",
+)
+def ll_cp(logits: Tensor, labels: Tensor, expected: Tensor) -> Tensor:
+    """Permanent large-loss correction: an unknown cell whose loss was among the largest once is a positive from then on.
+
+    The state corrects a batch before its loss is computed, from the second epoch on. [*H, B, L].
+
+    Inputs:
+        expected: 1 for cells that have been corrected, in this batch or earlier, [*H, B, L].
+    """
+    corrected = (labels == UNKNOWN) & (expected != 0)
+    return cross_entropy(logits, is_positive(labels, logits).masked_fill(corrected, 1.0))
+
+
+def _distrusted(loss: Tensor, labels: Tensor, share: Setting) -> Tensor:
+    """True at the unknown cells whose losses are the ceil(B L share) largest, ties included; bool [*H, B, L]."""
     unknown = (labels == UNKNOWN).expand_as(loss)
     ranked = torch.where(unknown, loss.detach(), -1.0)  # losses are never negative: known cells rank last
-    amount = loss.shape[-2] * loss.shape[-1] * progress[0] * rejection_rate * (1.0 - _ROUNDING)
-    return loss.masked_fill(unknown & _among_largest(ranked, amount), 0.0)
+    amount = loss.shape[-2] * loss.shape[-1] * share * (1.0 - _ROUNDING)
+    return unknown & _among_largest(ranked, amount)
 
 
 def _among_largest(values: Tensor, amount: Setting) -> Tensor:

@@ -14,7 +14,7 @@ from spml_annotate.states.protocol import LabelState
 
 __all__ = ["STATES", "LabelState"]
 
-_MODULES = ("ema", "learned")
+_MODULES = ("ema", "learned", "corrected")
 
 
 def _load() -> None:

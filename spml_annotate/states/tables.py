@@ -83,6 +83,22 @@ def per_head(value: float | Tensor, heads: int, device: torch.device, what: str)
     return setting
 
 
+class EpochCounter:
+    """The present epoch, counted from 0, in a form that is saved and loaded with the tables of a state."""
+
+    def __init__(self) -> None:
+        self.table = torch.zeros((1, 1, 1), dtype=torch.float64)
+
+    @property
+    def number(self) -> int:
+        """Epochs that have ended."""
+        return int(self.table.item())
+
+    def ended(self, epoch: int) -> None:
+        """The epoch ``epoch``, counted from 0, is over."""
+        self.table.fill_(epoch + 1)
+
+
 def save_tables(path: str | Path, state: str, tables: Mapping[str, Tensor]) -> None:
     """Write tables to a safetensors file, atomically and block by block, so that mapped ones never fill the memory."""
     entries: dict[str, object] = {"__metadata__": {"state": state}}

@@ -84,6 +84,8 @@ class _Comparison:
 
     def mapping(self, where: str, expected: dict[str, Any], computed: dict[str, Any]) -> None:
         for name, value in expected.items():
+            if value is None:  # a step of which this was not recorded
+                continue
             self.output(f"{where}{name}", name, value, computed)
 
     def output(self, where: str, name: str, expected: Any, computed: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ def leaves(value, path=()):
         return [leaf for key, item in value.items() for leaf in leaves(item, (*path, key))]
     if isinstance(value, list):
         return [leaf for key, item in enumerate(value) for leaf in leaves(item, (*path, key))]
-    return [path]
+    return [] if value is None else [path]
 
 
 def at(value, path):
@@ -36,23 +36,28 @@ def at(value, path):
 
 
 def gradients(outputs):
-    paths = [p for p in leaves(outputs) if str(p[0]).startswith("grad") and not str(p[0]).endswith(("l2", "sum"))]
+    paths = [p for p in leaves(outputs) if is_gradient(p) and not str(p[-1]).endswith(("l2", "sum"))]
     return [abs(at(outputs, p)) for p in paths]
+
+
+def is_gradient(path):
+    return any(str(key).startswith("grad") for key in path)
 
 
 def just_beyond(entry, path):
     """A little more than twice what may be off, by the rule as the values' owner states it."""
     name, value = str([key for key in path if isinstance(key, str)][-1]), abs(at(entry["outputs"], path))
-    inside = "1e-5)" in entry["convention"] or entry["method"].startswith("ROLE (3")
+    role = entry["method"].startswith("ROLE (3")
+    inside = any(constant in entry["convention"] for constant in ("1e-5)", "1e-7)")) or role
     if not inside or name in ("reg", "estimator_init"):
         return 2.2e-5 * value + 1e-11
-    if "after" in name:
+    if role and "after" in name:
         return 2.2e-2 * 0.031  # an Adam step moves by its learning rate: three of 0.01, a little more
     if name.endswith(("l2", "sum")):
         return 2.2 * max(2e-4 * abs(entry["outputs"]["loss"]), 1e-2 * max(gradients(entry["outputs"])))
-    if str(path[0]).startswith("grad"):
+    if is_gradient(path):
         return 2.2e-2 * max(gradients(entry["outputs"]))
-    return 4.4e-4 * value
+    return 4.4e-4 * value if name.startswith("loss") else 2.2e-5 * value + 1e-11
 
 
 def changed(entry, path, amount):
