@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spml_annotate.errors import DataError, SettingError
+from spml_annotate.formats.images import rows_by_id
 from spml_annotate.labels import NEGATIVE
 from spml_annotate.loop.companions import companion_of, references_of
 from spml_annotate.loop.connecting import SAMPLING
@@ -130,7 +131,7 @@ class _Kind:
         drop_gone(self.project, self.links, link, there)
         tasks = self.links.tasks(link.id)
         if not there <= set(tasks):
-            rows = {name: row for row, name in enumerate(self.ids)}
+            rows = rows_by_id(self.ids)
             found = [
                 TaskRow(int(task["id"]), rows[image], str(data.get("spml_question") or ""), data)
                 for task in self.client.tasks(link.project)

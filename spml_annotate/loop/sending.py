@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 
-from spml_annotate.errors import DataError, RemoteError
+from spml_annotate.errors import DataError
+from spml_annotate.formats.images import rows_by_id
 from spml_annotate.loop.links import Link, LinkStore, TaskRow
 from spml_annotate.progress import progress
 from spml_annotate.project import Project
 from spml_annotate.stores.images import TRAIN
 from spml_annotate.studio.client import StudioClient
 from spml_annotate.studio.config import parse_config
+from spml_annotate.studio.uploads import parts, upload_files
 
-UPLOAD_FILES = 50
-"""Files per upload; Label Studio takes at most 100."""
-UPLOAD_BYTES = 64 * 2**20
-"""Bytes per upload, so that a batch of large pictures stays below what servers accept."""
 IMPORT_TASKS = 500
 
 References = Callable[[Sequence[int]], list[str]]
@@ -88,7 +85,7 @@ def find_tasks(project: Project, links: LinkStore, link: Link, client: StudioCli
     links.drop_tasks(link.id, sorted(known - there))
     if there <= known:
         return 0
-    rows = {name: row for row, name in enumerate(project.image_ids)}
+    rows = rows_by_id(project.image_ids)
     found = [
         TaskRow(int(task["id"]), rows[name], "", task["data"])
         for task in client.tasks(link.project)
@@ -112,20 +109,14 @@ def _parts(rows: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def _uploads(project: Project, rows: Sequence[int]) -> Iterator[Sequence[int]]:
-    """Rows in parts of bounded number and size."""
-    part: list[int] = []
-    size = 0
-    for row in rows:
-        path = project.workspace.image_path(row)
+    """Rows in parts whose pictures are sent at once."""
+    paths = [project.workspace.image_path(row) for row in rows]
+    for path in paths:
         if not path.is_file():
             raise DataError(f"{path} is missing; put it back, or run `spml-annotate images move FROM TO`")
-        weight = path.stat().st_size
-        if part and (len(part) == UPLOAD_FILES or size + weight > UPLOAD_BYTES):
-            yield part
-            part, size = [], 0
-        part.append(row)
-        size += weight
-    yield part
+    left = iter(rows)
+    for part in parts(paths):
+        yield list(islice(left, len(part)))
 
 
 # The three ways
@@ -133,22 +124,7 @@ def _uploads(project: Project, rows: Sequence[int]) -> Iterator[Sequence[int]]:
 
 def _upload(project: Project, link: Link, client: StudioClient) -> References:
     """Copy the files there first, without tasks: a task that is made later carries the image's id from the start."""
-
-    def refer(rows: Sequence[int]) -> list[str]:
-        with ExitStack() as opened:
-            files = {
-                f"file{number}": (path.name, opened.enter_context(path.open("rb")))
-                for number, path in enumerate(project.workspace.image_path(row) for row in rows)
-            }
-            answer = client.request("POST", f"/api/projects/{link.project}/import?commit_to_project=false", files=files)
-        numbers = list(answer["file_upload_ids"])
-        listed = client.request("GET", f"/api/projects/{link.project}/file-uploads?ids={json.dumps(numbers)}")
-        names = {int(entry["id"]): str(entry["file"]) for entry in _rows_of(listed)}
-        if len(numbers) != len(rows) or not set(numbers) <= set(names):
-            raise RemoteError(f"{client.url} took {len(names)} of {len(rows)} uploaded pictures; run the command again")
-        return ["/data/" + quote(names[number]) for number in numbers]
-
-    return refer
+    return lambda rows: upload_files(client, link.project, [project.workspace.image_path(row) for row in rows])
 
 
 def _rows_of(answer: Any) -> list[dict[str, Any]]:  # noqa: ANN401  (JSON of either form)

@@ -24,10 +24,15 @@ def upload_files(client: StudioClient, project: int, files: Sequence[Path]) -> l
     Raises:
         DataError: if a file cannot be read. RemoteError: if Label Studio refuses.
     """
-    return [reference for part in _parts(files) for reference in _upload(client, project, part)]
+    return [reference for part in parts(files) for reference in _upload(client, project, part)]
 
 
-def _parts(files: Sequence[Path]) -> Iterator[list[Path]]:
+def parts(files: Sequence[Path]) -> Iterator[list[Path]]:
+    """Files in parts of bounded number and size, each of which is sent at once.
+
+    Raises:
+        DataError: if a file is missing.
+    """
     part: list[Path] = []
     size = 0
     for path in files:
@@ -50,9 +55,9 @@ def _size(path: Path) -> int:
 
 def _upload(client: StudioClient, project: int, files: Sequence[Path]) -> list[str]:
     with ExitStack() as opened:
-        parts = {f"file{place}": (path.name, opened.enter_context(path.open("rb"))) for place, path in enumerate(files)}
+        sent = {f"file{place}": (path.name, opened.enter_context(path.open("rb"))) for place, path in enumerate(files)}
         address = f"/api/projects/{project}/import?commit_to_project=false"
-        answer = client.request("POST", address, files=parts, timeout=SLOW_SECONDS)
+        answer = client.request("POST", address, files=sent, timeout=SLOW_SECONDS)
     numbers = [int(number) for number in answer["file_upload_ids"]]
     listed = client.request("GET", f"/api/projects/{project}/file-uploads?ids={json.dumps(numbers)}")
     rows = listed["results"] if isinstance(listed, dict) else listed

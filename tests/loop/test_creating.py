@@ -11,6 +11,7 @@ from spml_annotate.loop import sending
 from spml_annotate.loop.connecting import TAB, basic_header
 from spml_annotate.loop.creating import SAMPLING, Plan, create_studio_project
 from spml_annotate.loop.links import LinkStore
+from spml_annotate.studio import uploads
 from spml_annotate.studio.config import parse_config
 from spml_annotate.studio.launch import LocalLabelStudio
 
@@ -112,12 +113,12 @@ def test_images_are_sent_in_parts_and_unusable_ones_are_left_out(here, client, t
     project.add_images(pictures)
     rows = np.array([0])
     project.workspace.images.set_split(rows, 1)
-    monkeypatch.setattr(sending, "UPLOAD_FILES", 2)
+    monkeypatch.setattr(uploads, "FILES", 2)
     done = create_studio_project(project, links, client, Plan())
     sent = {task.row for task in links.tasks(done.link.id).values()}
     assert done.tasks == len(client.task_ids(done.link.project))
     assert sent == set(range(1, 5)) - set(project.workspace.images.duplicates())
-    monkeypatch.setattr(sending, "UPLOAD_BYTES", 1)
+    monkeypatch.setattr(uploads, "BYTES", 1)
     assert [list(part) for part in sending._uploads(project, [1, 2, 3])] == [[1], [2], [3]]
 
 
