@@ -43,6 +43,8 @@ def report_gain(draws: int, seed: int, folder: Path, as_json: bool) -> None:
                 for link in links.links()
                 if link.kind == MAIN
             ]
+        if not found:
+            raise DataError(f"{folder} is not tied to Label Studio yet; run `spml-annotate studio create`")
     if as_json:
         echo_json([gain.as_json(one) for one in found])
         return

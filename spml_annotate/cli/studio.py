@@ -223,6 +223,7 @@ def push(again: bool, url: str, token: str, folder: Path, as_json: bool) -> None
     def say(line: str) -> None:
         click.echo(line, err=as_json)
 
+    open_project(folder).close()  # says what is wrong before anything is written
     with client, closing(LinkStore(folder)) as links:
         link = main_link(links, client)
         done = run_round(folder, link.id, client, fetcher, settings, train=False, say=say)

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from spml_annotate.errors import DataError, RemoteError, SettingError
+from spml_annotate.loop.companions import LONGEST_TITLE
 from spml_annotate.loop.connecting import SAMPLING, Connection, connect_backend, order_tab
 from spml_annotate.loop.links import MAIN, Link, LinkStore
 from spml_annotate.loop.sending import send_images
@@ -55,8 +57,22 @@ class Plan:
                 "--images local needs --files-root DIR: the folder that Label Studio was started with as "
                 "LOCAL_FILES_DOCUMENT_ROOT (and LOCAL_FILES_SERVING_ENABLED=true)"
             )
-        if self.images == "urls" and not self.base_url.startswith(("http://", "https://")):
+        if self.images == "urls" and not _is_address(self.base_url):
             raise SettingError("--images urls needs --base-url URL, such as https://images.example.org/birds/")
+        if self.backend and not _is_address(self.backend):
+            raise SettingError(f"--backend {self.backend!r} is no address; give one such as http://127.0.0.1:9090")
+        if len(self.title.strip()) > LONGEST_TITLE:
+            raise SettingError(
+                f"--title has more than the {LONGEST_TITLE} characters that Label Studio takes; shorten it"
+            )
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 class Created(NamedTuple):
@@ -168,7 +184,7 @@ def _marked(client: StudioClient, mark: str) -> dict[str, Any] | None:
 
 
 def _title(project: Project, plan: Plan) -> str:
-    title = (plan.title or project.workspace.settings.name).strip()
+    title = (plan.title or project.workspace.settings.name).strip()[:LONGEST_TITLE].strip()
     return title if len(title) >= 3 else f"{title} labels"  # Label Studio wants three characters
 
 

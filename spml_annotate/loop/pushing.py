@@ -147,8 +147,10 @@ def publish(
             link = links.update(link.id, backend=int(row["id"]))
         if row.get("title") != version:
             _rename(client, row, link, settings.basic, say)
-    _follow(client, link.project, version)
-    _delete(client, link.project, _older(_patiently(lambda: client.model_versions(link.project)), link), version)
+    versions = _patiently(lambda: client.model_versions(link.project))
+    if row is not None or version in versions:  # Label Studio refuses a version that it has never seen
+        _follow(client, link.project, version)
+    _delete(client, link.project, _older(versions, link), version)
     return link
 
 

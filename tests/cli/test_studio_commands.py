@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from spml_annotate.cli import main
+from spml_annotate.loop.links import LinkStore
 from spml_annotate.studio.client import StudioClient
 
 VARIABLES = ("LABEL_STUDIO_URL", "LABEL_STUDIO_HOST", "LABEL_STUDIO_API_KEY", "LABEL_STUDIO_ACCESS_TOKEN")
@@ -40,6 +41,23 @@ def test_incomplete_plans_are_refused_before_anything_is_made(project):
     assert (local.exit_code, "--files-root" in local.output) == (2, True)
     urls = run("create", "--images", "urls", *given)
     assert (urls.exit_code, "--base-url" in urls.output) == (2, True)
+    for option, value in (("--backend", "nonsense"), ("--backend", "http://["), ("--title", "t" * 51)):
+        refused = run("create", option, value, *given)
+        assert (refused.exit_code, option in refused.output) == (2, True)
+
+
+@pytest.mark.parametrize("verb", ["create", "sync", "push", "doctor"])
+def test_nothing_is_written_into_a_folder_that_is_no_project(tmp_path, verb):
+    done = run(verb, "--project", tmp_path, "--url", "http://127.0.0.1:9", "--token", "0" * 40)
+    assert (done.exit_code, "is not a project" in done.output) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_gain_of_a_folder_that_was_never_tied_is_refused_in_words(project):
+    folder = project.workspace.root
+    LinkStore(folder).close()
+    done = CliRunner().invoke(main, ["report-gain", "--project", str(folder)])
+    assert (done.exit_code, "studio create" in done.output) == (2, True)
 
 
 def test_label_studio_that_is_away_fails_the_doctor_with_a_remedy(project):

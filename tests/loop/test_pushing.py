@@ -88,6 +88,14 @@ def test_publishing_without_a_backend_or_with_one_that_is_down_says_so(label_stu
 
 
 @pytest.mark.slow
+def test_a_project_without_images_and_backend_has_nothing_to_publish_and_that_is_no_failure(label_studio, tmp_path):
+    with round_world(tmp_path, label_studio, each=1, connected=False) as world:
+        world.client.delete_tasks(world.project, world.tasks)
+        done, _ = world.round(train=False)
+        assert (done.pushed.sent, done.version) == (0, world.link.version)
+
+
+@pytest.mark.slow
 def test_pushing_the_version_in_use_again_replaces_it(label_studio, tmp_path):
     with round_world(tmp_path, label_studio, each=1) as world:
         world.round(train=False)
