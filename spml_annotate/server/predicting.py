@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 SECONDS = 60.0
 """So long may a request wait for images; Label Studio gives up after 100 s."""
+
+_AGAIN = 5.0  # seconds before a model that could not be read is tried again: the disk may have been full
 
 Prediction = dict[str, Any]
 
@@ -49,6 +52,7 @@ class Predictor:
         self.hub = hub
         self.embedder = Embedder()
         self._snapshots: dict[tuple[Path, int], tuple[int, Snapshot]] = {}
+        self._failed: dict[tuple[Path, int], float] = {}
         self._taking = threading.Lock()
 
     def predict(self, served: Served, link: Link, config_text: str, tasks: Sequence[object]) -> list[Prediction]:
@@ -81,7 +85,10 @@ class Predictor:
             return None
 
     def _snapshot(self, served: Served, link: Link) -> Snapshot:
-        """What the version stands for; taken anew when the version is another, or a job has made something of it."""
+        """What the version stands for; taken anew when the version is another, or a job has made something of it.
+
+        If that fails, what was taken before of the same version serves on, and it is tried again after a while.
+        """
         key = (served.folder, link.id)
         found = self._current(key, served, link)
         if found is not None:
@@ -90,12 +97,16 @@ class Predictor:
             found = self._current(key, served, link)
             if found is not None:
                 return found
-            changes = served.changes
+            changes, (_, before) = served.changes, self._snapshots.get(key, (-1, None))
+            last = before if before is not None and before.version == link.version else None
             try:
+                if time.monotonic() < self._failed.get(key, 0.0):
+                    return last or Snapshot(link.version, None, {})
                 taken = take_snapshot(served.folder, link, self.hub.settings)
             except SpmlError as error:
-                self.hub.say_once(f"{served.folder.name}: version {link.version} cannot predict: {error}")
-                taken = Snapshot(link.version, None, {})
+                self.hub.say_once(f"{served.folder.name}: version {link.version} could not be read: {error}")
+                self._failed[key] = time.monotonic() + _AGAIN
+                return last or Snapshot(link.version, None, {})
             self._snapshots[key] = changes, taken
             return taken
 

@@ -9,6 +9,7 @@ from backend_process import CONFIG, KEY, SEEN, answer_of, running
 from spml_annotate.loop.links import LinkStore
 from spml_annotate.loop.queue import task_prediction
 from spml_annotate.server.app import create_app
+from spml_annotate.server.backend import Backend
 from spml_annotate.studio.config import parse_config
 from spml_annotate.studio.predictions import check_prediction
 
@@ -123,3 +124,22 @@ def test_a_model_that_is_gone_leaves_empty_answers(trained, server, caplog):
     results = ask(server, known(trained)[:3])
     assert [result["result"] for result in results] == [[], [], []]
     assert caplog.text.count("cannot predict") == 1
+
+
+def test_a_model_that_cannot_be_read_for_a_while_serves_on(trained, monkeypatch):
+    monkeypatch.setattr("spml_annotate.server.predicting._AGAIN", 0.0)
+    backend = Backend(replace(trained.settings, train_each=0), trained.folder)
+    backend.open()
+    try:
+        asked = {"project": KEY, "label_config": CONFIG, "tasks": known(trained)}
+        before = backend.predict(asked)
+        served, model = backend.hub.served()[0], trained.folder / "models" / trained.link.model
+        served.changes += 1  # as after a job
+        away = model.rename(model.with_name("away"))
+        assert backend.predict(asked) == before
+        assert backend.predictor._snapshots[served.folder, trained.link.id][0] == served.changes - 1
+        away.rename(model)
+        assert backend.predict(asked) == before
+        assert backend.predictor._snapshots[served.folder, trained.link.id][0] == served.changes
+    finally:
+        backend.close()
