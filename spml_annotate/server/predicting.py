@@ -104,7 +104,7 @@ class Predictor:
                     return last or Snapshot(link.version, None, {})
                 taken = take_snapshot(served.folder, link, self.hub.settings)
             except SpmlError as error:
-                self.hub.say_once(f"{served.folder.name}: version {link.version} could not be read: {error}")
+                self.hub.say_once(f"{served.folder.name}: version {link.version} cannot predict: {error}")
                 self._failed[key] = time.monotonic() + _AGAIN
                 return last or Snapshot(link.version, None, {})
             self._snapshots[key] = changes, taken
