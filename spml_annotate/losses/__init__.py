@@ -38,7 +38,20 @@ INPUTS = frozenset(
     }
 )
 
-_FAMILIES = ("assume", "priors", "estimate", "entropy", "reject")
+_FAMILIES = (
+    "assume",
+    "priors",
+    "estimate",
+    "entropy",
+    "reject",
+    "focus",
+    "correct",
+    "partial",
+    "ranking",
+    "vision",
+    "robust",
+    "presence",
+)
 
 Loss = Callable[..., Any]
 G = TypeVar("G", bound=Callable[..., Any])

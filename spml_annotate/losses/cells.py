@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, relu
 
 from spml_annotate.labels import POSITIVE, UNKNOWN
 
@@ -38,3 +38,38 @@ def expected_count_penalty(probabilities: Tensor, expected_positives: Setting) -
     """
     count = probabilities.sum(dim=-1, keepdim=True).mean(dim=-2, keepdim=True)
     return torch.square((count - expected_positives) / probabilities.shape[-1])
+
+
+def power(base: Tensor, exponent: Setting) -> Tensor:
+    """Raise to a power a base of 0 or more; 0 to the 0 is 1, and the gradient is finite at 0 for every exponent."""
+    if not isinstance(exponent, Tensor):
+        if exponent == 0.0:
+            return torch.ones_like(base)
+        if exponent >= 1.0:
+            return base.pow(exponent)
+    return base.clamp(min=torch.finfo(base.dtype).tiny).pow(exponent)
+
+
+def focal(logits: Tensor, positive: Tensor, focus: Setting) -> Tensor:
+    """-(1-q)^focus log q, where q is p in cells that are ``positive`` (bool) and 1-p in the others.
+
+    The gradient flows through the weight (1-q)^focus, too.
+    """
+    towards = torch.where(positive, logits, -logits)
+    return -power(torch.sigmoid(-towards), focus) * logsigmoid(towards)
+
+
+def asymmetric(logits: Tensor, positive: Tensor, shift: Setting) -> tuple[Tensor, Tensor]:
+    """The two parts of an asymmetric loss, [*H, B, L]: the probability of the wrong value, and -log of the right one's.
+
+    The probability of a cell that is not ``positive`` (bool) is shifted down by ``shift``: p_m = max(p - m, 0). So the
+    first part is 1-p or p_m, the second -log p or -log(1 - p_m).
+    """
+    towards = torch.where(positive, logits, -logits)
+    wrong, log_right = torch.sigmoid(-towards), logsigmoid(towards)
+    if not isinstance(shift, Tensor) and shift == 0.0:
+        return wrong, -log_right
+    # 1 - p_m = min((1-p) + m, 1), as a logarithm: also right where 1-p is rounded to 0 and where a tensor's m is 0.
+    shift = torch.as_tensor(shift, dtype=logits.dtype, device=logits.device)
+    lifted = torch.logaddexp(log_right, shift.log()).clamp(max=0.0)
+    return torch.where(positive, wrong, relu(wrong - shift)), -torch.where(positive, log_right, lifted)

@@ -17,6 +17,9 @@ from spml_annotate.states import STATES
 
 DEFAULT_EXPECTED_POSITIVES = 1.5
 
+# What training on stored features can give every loss; the rest must come from the loss's state.
+_SUPPLIED = frozenset({"logits", "labels", "progress"})
+
 
 @dataclass(frozen=True)
 class Method:
@@ -32,6 +35,13 @@ class Method:
     def oracle(self) -> bool:
         """Whether the method must be told all true negatives."""
         return bool(self.loss.facts.get("oracle", False))
+
+    @property
+    def unsupplied(self) -> tuple[str, ...]:
+        """Inputs that the loss must have and training on stored features cannot give, such as a second view."""
+        filled = self.state.facts.get("fills", ()) if self.state else ()
+        needed = (name for name in self.loss.inputs if name not in self.loss.optional)
+        return tuple(name for name in needed if name not in _SUPPLIED and name not in filled)
 
 
 def resolve(name: str, settings: Mapping[str, Any] | None = None, *, expected_positives: float | None = None) -> Method:
@@ -64,8 +74,14 @@ def usable_labels(method: Method, codes: NDArray[np.int8], *, as_published: bool
     ``as_published`` reads known negatives as unknown, as the papers' code does, except for methods that need them.
 
     Raises:
-        SettingError: before training starts, if the method needs negatives and there are none.
+        SettingError: before training starts, if the method needs negatives and there are none, or needs an input that
+            stored features do not give.
     """
+    if method.unsupplied:
+        raise SettingError(
+            f"{method.name} needs {' and '.join(method.unsupplied)}, which stored features do not give; "
+            "choose another loss (`spml-annotate losses`) or call it in a training loop of your own"
+        )
     needs = bool(method.loss.facts.get("needs_negatives", False)) or method.oracle
     if needs and not (codes == NEGATIVE).any():
         raise SettingError(

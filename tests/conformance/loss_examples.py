@@ -15,6 +15,13 @@ _MAKERS: dict[str, Callable[[Shape, torch.Generator], Any]] = {
     "estimate": lambda shape, draw: torch.rand(shape, generator=draw, dtype=torch.float64),
     "expected": lambda shape, draw: (torch.rand(shape, generator=draw) < 0.3).double(),
     "progress": lambda shape, draw: (3, 10),
+    "priors": lambda shape, draw: (
+        torch.rand((*shape[:-2], 1, shape[-1]), generator=draw).double().repeat(*(1 for _ in shape[:-2]), shape[-2], 1)
+    ),  # of a class, the same in every row
+    "background": lambda shape, draw: 3.0 * torch.randn(shape, generator=draw, dtype=torch.float64),
+    "strong": lambda shape, draw: 3.0 * torch.randn(shape, generator=draw, dtype=torch.float64),
+    "picked": lambda shape, draw: (torch.rand(shape, generator=draw) < 0.6).double(),
+    "teacher": lambda shape, draw: tables(shape, draw)["mixed"],
 }
 
 

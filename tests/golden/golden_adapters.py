@@ -41,10 +41,6 @@ def class_sum(matrix: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return matrix.sum(dim=-1).mean()
 
 
-def known_mean(matrix: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    return matrix.sum() / (labels != UNKNOWN).sum()
-
-
 def run(loss: str, entry: Entry, inputs: Entry, labels: torch.Tensor, reduction, **settings: Any) -> Values:
     """Loss and gradient of a registered loss without a state; ``matrix`` is the unreduced loss."""
     logits = table(inputs["logits"]).requires_grad_()
@@ -226,7 +222,6 @@ CORE = {
     "WAN (class-sum form)": Adapter(plain("wan", class_sum, negative_weight="gamma")),
     "EM (class-sum form)": Adapter(plain("em", class_sum, entropy_weight="alpha")),
     "Masked BCE (pseudo positives ignored)": Adapter(masked),
-    "partial BCE (known labels only)": Adapter(plain("bce", known_mean), accepts=lambda params: params["margin"] == 0),
     "SMILE inference-model AN term": Adapter(plain("an")),
     "Scob classification loss (ROLE variant)": Adapter(role),
 }

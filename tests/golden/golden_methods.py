@@ -5,9 +5,10 @@ A method may have several adapters, each for some of its parameters; the first t
 
 from golden_adapters import CORE, Adapter, Entry
 from golden_beliefs import BELIEFS
+from golden_focus import FOCUS
 
 ADAPTERS: dict[str, list[Adapter]] = {}
-for _part in (CORE, BELIEFS):
+for _part in (CORE, BELIEFS, FOCUS):
     for _method, _adapter in _part.items():
         ADAPTERS.setdefault(_method, []).append(_adapter)
 

@@ -6,6 +6,7 @@ from spml_annotate.errors import DataError, MismatchError, SettingError
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, LabelMatrix
 from spml_annotate.losses import LOSSES
 from spml_annotate.training import HeadRun, fit_heads
+from spml_annotate.training.inputs import resolve
 from spml_annotate.training.metrics import mean_average_precision
 
 
@@ -30,7 +31,7 @@ def labels_for(loss, truth, single):
     return single
 
 
-@pytest.mark.parametrize("loss", list(LOSSES))
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES if not resolve(loss).unsupplied])
 def test_every_loss_learns_more_than_chance(loss):
     features, truth, single, validation = problem()
     result = fit_heads(
@@ -49,6 +50,13 @@ def test_every_loss_learns_more_than_chance(loss):
     assert reached == pytest.approx(np.nanmax(result.validation_map[0]), abs=1e-6)
     assert result.validation_map[0].argmax() == result.epochs[0]
     assert ((result.ema >= 0) & (result.ema <= 1)).all()
+
+
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES if resolve(loss).unsupplied])
+def test_a_loss_that_needs_more_than_features_says_so_before_training(loss):
+    features, _, single, _ = problem()
+    with pytest.raises(SettingError, match=f"{loss} needs {resolve(loss).unsupplied[0]}"):
+        fit_heads(features, single, [HeadRun(loss)], device="cpu")
 
 
 def test_a_run_in_company_equals_the_run_alone_up_to_rounding():

@@ -1,0 +1,87 @@
+"""Losses that want an image's positives above its other classes, without an L x L table of pairs.
+
+What an image's pairs cost is spread evenly over its cells. A ranking says nothing about an image that has no positive,
+or nothing else; so known negatives also get -log(1-p), and known positives without a partner -log p.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from spml_annotate.labels import NEGATIVE, POSITIVE
+from spml_annotate.losses import LOSSES
+from spml_annotate.losses.cells import Setting, cross_entropy, is_positive
+
+_KNOWN = (
+    "a known negative is ranked like an unknown cell and gets -log(1-p) as well; in an image whose classes are all "
+    "known positives, where there is nothing to rank, they get -log p"
+)
+
+
+@LOSSES.register(
+    "pairwise-ranking",
+    paper="arXiv:2106.09708",
+    title="Multi-Label Learning from Single Positive Labels",
+    authors="Cole, Mac Aodha, Lorieul, Perona, Morris, Jojic",
+    venue="CVPR 2021",
+    year=2021,
+    repository="elijahcole/single-positive-multi-label",
+    family="ranking",
+    certainty="A",
+    start="undecided",  # a pull in proportion to p (1-p)
+    differs="in the released code only, not in the paper; no pairs are formed: between probabilities the hinge "
+    "max(0, 1 - p + p') is never cut off; " + _KNOWN,
+)
+def pairwise_ranking(logits: Tensor, labels: Tensor) -> Tensor:
+    """Pairwise ranking: every known positive should be more probable, by 1, than every other class of its image.
+
+    Sum over the pairs of a known positive l and a class l' that is none of max(0, 1 - p_l + p_l'): for every positive,
+    n (1 - p_l) + the sum of the n others' p. [*H, B, L].
+    """
+    positive = is_positive(labels, logits)
+    wrong = torch.sigmoid(torch.where(labels == POSITIVE, -logits, logits))  # 1-p at positives, p elsewhere
+    positives, missing = positive.mean(dim=-1, keepdim=True), (positive * wrong).sum(dim=-1, keepdim=True)
+    others, excess = 1.0 - positives, ((1.0 - positive) * wrong).sum(dim=-1, keepdim=True)
+    return others * missing + positives * excess + _without_ranking(logits, labels)
+
+
+@LOSSES.register(
+    "tai-ranking",
+    paper="arXiv:2211.12739",
+    title="Texts as Images in Prompt Tuning for Multi-Label Image Recognition",
+    authors="Guo, Dong, Ji, Bai, Guo, Zuo",
+    venue="CVPR 2023",
+    year=2023,
+    repository="guozix/TaI-DPT",
+    family="ranking",
+    certainty="A",
+    start="undecided",  # the level of the logits is left open
+    published_defaults={"all": {"margin": 1.0}},
+    differs="the loss alone, without the prompts and captions; published as the sum over the classes, mean over the "
+    "images; " + _KNOWN,
+)
+def tai_ranking(logits: Tensor, labels: Tensor, *, margin: Setting = 1.0) -> Tensor:
+    """Ranking by similarity: every known positive should lie a margin above every other class of its image.
+
+    Sum over the pairs of a known positive l and a class l' that is none of max(0, margin - s_l + s_l'), by one sort of
+    the image's similarities. [*H, B, L].
+
+    Settings:
+        margin: in the units of the similarities, the logits.
+    """
+    precise = logits.to(torch.promote_types(logits.dtype, torch.float32))  # differences of sums over the classes
+    positive = is_positive(labels, precise)
+    # A class is too close to a positive if it lies above the positive's place in this order: its score less the margin.
+    places, order = (precise - margin * positive).sort(dim=-1, descending=True)
+    ranked = positive.gather(-1, order)
+    other = 1.0 - ranked
+    pairs = ranked * ((other * places).cumsum(dim=-1) - other.cumsum(dim=-1) * places)
+    return pairs.mean(dim=-1, keepdim=True).to(logits.dtype) + _without_ranking(logits, labels)
+
+
+def _without_ranking(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy at known negatives, and at the positives of an image that has nothing else; 0 at other cells."""
+    nothing_else = (labels == POSITIVE).all(dim=-1, keepdim=True)
+    counted = (labels == NEGATIVE) | nothing_else
+    return cross_entropy(logits, is_positive(labels, logits)).masked_fill(~counted, 0.0)

@@ -1,0 +1,62 @@
+"""Losses that learn from what a vision-language model says about the unknown cells."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN
+from spml_annotate.losses import LOSSES
+from spml_annotate.losses.cells import Setting, cross_entropy, is_positive
+
+
+@LOSSES.register(
+    "vlpl",
+    paper="arXiv:2310.15985",
+    title="Vision-Language Pseudo-Labels for Single-Positive Multi-Label Learning",
+    authors="Xing, Xiong, Stylianou, Sastry, Gong, Jacobs",
+    venue="CVPR Workshops 2024",
+    year=2024,
+    repository="mvrl/VLPL",
+    family="vision",
+    certainty="A",
+    start="undecided",
+    published_defaults={
+        "all": {"pseudo_weight": 0.7, "smoothing": 0.1},
+        "voc": {"entropy_weight": 0.2},
+        "coco": {"entropy_weight": 0.1},
+        "nus": {"entropy_weight": 0.1},
+        "cub": {"entropy_weight": 0.01},
+    },
+    differs="exact logarithms where the code adds 1e-5 inside them; known negatives, which the code refuses, get "
+    "-log(1-p), and no pseudo-label touches a known cell; pseudo-negatives weigh nothing as in the released code, "
+    "where their term is commented out",
+)
+def vlpl(
+    logits: Tensor,
+    labels: Tensor,
+    teacher: Tensor,
+    *,
+    entropy_weight: Setting = 0.2,
+    pseudo_weight: Setting = 0.7,
+    smoothing: Setting = 0.1,
+) -> Tensor:
+    """Entropy maximisation with pseudo-positives of a vision-language model, smoothed and of less weight.
+
+    Known cells: cross-entropy. Unknown cells: w (0.9 -log p + 0.1 -log(1-p)) at a pseudo-positive, nothing at a
+    pseudo-negative, minus the weighted entropy where the model says nothing. [*H, B, L].
+
+    Inputs:
+        teacher: pseudo-labels, our codes, int8 [*H, B, L].
+
+    Settings:
+        entropy_weight: alpha.
+        pseudo_weight: w (beta_pos), the weight of a pseudo-positive.
+        smoothing: 1 - rho, the mass that a pseudo-positive leaves to the other value.
+    """
+    unknown = labels == UNKNOWN
+    named = unknown & (teacher == POSITIVE)
+    target = torch.where(unknown, logits.sigmoid(), is_positive(labels, logits))  # of p against itself: the entropy
+    loss = cross_entropy(logits, torch.where(named, 1.0 - smoothing, target))
+    loss = torch.where(named, pseudo_weight * loss, torch.where(unknown, -entropy_weight * loss, loss))
+    return loss.masked_fill(unknown & (teacher == NEGATIVE), 0.0)
