@@ -13,9 +13,9 @@ from spml_annotate.stores.database import reporting, transaction
 
 FILE = "jobs.sqlite"
 MOST_ATTEMPTS = 3
-"""So often a job is begun whose process died; then it has failed. If the server died, it waits for `LONG_REST`."""
-LONG_REST = 300.0
-"""Seconds before a job is begun again in which the server died so often: maybe it is what kills the server."""
+"""So often a job is begun whose process died; then it has failed. If the server died, it rests before the next."""
+FIRST_REST, LONGEST_REST = 5.0, 300.0
+"""Seconds of such a rest, each twice as long as the one before: the job may be what kills the server."""
 _LATEST = 3600.0  # seconds; nothing waits so long, unless the clock was put back meanwhile
 REST = 10.0
 """Seconds between the end of a training and the beginning of the next of the same project."""
@@ -181,8 +181,7 @@ class JobStore:
         found = self._find("state = 'running' ORDER BY id", ())
         for job in found:
             if counted:
-                rest = LONG_REST if job.attempts >= MOST_ATTEMPTS else 0.0
-                self._queue_again(job, "the server was ended in the middle of it", rest)
+                self._queue_again(job, "the server was ended in the middle of it", _rest(job.attempts))
             else:
                 self._queue_again(job, "", 0.0, attempts=-1)
         return [self.get(job.id) for job in found]
@@ -231,6 +230,13 @@ class JobStore:
         with self._lock, reporting(self.path):
             found = self._connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE {where}", values).fetchall()  # noqa: S608
         return [Job(*row) for row in found]
+
+
+def _rest(attempts: int) -> float:
+    """Seconds to wait before a job in which the server died is begun once more."""
+    if attempts < MOST_ATTEMPTS:
+        return 0.0
+    return min(LONGEST_REST, FIRST_REST * 2.0 ** min(attempts - MOST_ATTEMPTS, 10))
 
 
 def server_line(folder: str | Path) -> str | None:
