@@ -14,9 +14,9 @@ from spml_annotate.formats.images import rows_by_id
 from spml_annotate.labels import NEGATIVE
 from spml_annotate.loop.companions import companion_of, references_of
 from spml_annotate.loop.connecting import SAMPLING
+from spml_annotate.loop.creating import find_main
 from spml_annotate.loop.hearing import ASKED
-from spml_annotate.loop.linking import host_links
-from spml_annotate.loop.links import MAIN, Link, LinkStore, Place, TaskRow
+from spml_annotate.loop.links import Link, LinkStore, Place, TaskRow
 from spml_annotate.loop.pulling import drop_gone
 from spml_annotate.project import Asking, OpenQuestion, Project
 from spml_annotate.project.asking import positives_known, ticked
@@ -75,7 +75,7 @@ def ask_label_studio(
     """
     if not 0.0 <= hidden_share <= 1.0:
         raise SettingError(f"--hidden-share {hidden_share:g}: write a share from 0 to 1, such as 0.1")
-    main = next((link for link in reversed(host_links(links, client)) if link.kind == MAIN), None)
+    main = find_main(links, client)  # not one that was deleted there
     if main is None:
         raise SettingError(f"this project is not connected to {client.url}; run `spml-annotate studio create` first")
     kinds: dict[str, list[OpenQuestion]] = {}
@@ -187,6 +187,7 @@ class _Kind:
         """Make tasks of the main project for images that have none, and give proposed negatives to open ones."""
         link = self.main
         config = parse_config(link.config)
+        drop_gone(self.project, self.links, link, self.client.task_ids(link.project))
         proposed = self._negatives([question.query.row for question in questions], count, config)
         tasks: dict[int, list[TaskRow]] = {}
         for task in self.links.tasks(link.id).values():

@@ -8,6 +8,7 @@ from spml_annotate.acquire import Query
 from spml_annotate.errors import SettingError
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN
 from spml_annotate.loop.asking import ask_label_studio, is_hidden
+from spml_annotate.loop.linking import add_link
 from spml_annotate.project import Asking, OpenQuestion
 from spml_annotate.studio.config import parse_config
 from spml_annotate.workspace import Asked
@@ -23,8 +24,9 @@ def world(label_studio, tmp_path):
         picture(tmp_path / "ours" / f"{number}.png", (number * 60, 200 - number * 40, 30))
     made.project.add_images(tmp_path / "ours")
     yield made
+    there = {project["id"] for project in made.owner.projects()}
     for link in made.links.links():
-        if link.id != made.link.id:
+        if link.id != made.link.id and link.project in there:
             made.owner.delete_project(link.project)
     made.close()
 
@@ -45,6 +47,20 @@ def tasks_of(world, kind):
 
 def codes(world, row):
     return world.project.labels.dense([row])[0].tolist()
+
+
+def test_what_was_deleted_there_is_not_taken_for_put(world):
+    put = asking(world, Query(0, EVERYTHING, "pick", (), 3.0))
+    made = ask_label_studio(world.project, world.links, world.owner, put)["pick"]
+    assert (made["new"], made["known"]) == (1, 0)
+    world.owner.delete_tasks(world.link.project, sorted(world.owner.task_ids(world.link.project)))
+    again = ask_label_studio(world.project, world.links, world.owner, put)["pick"]
+    assert (again["new"], again["known"]) == (1, 0)
+    newer = world.owner.create_project("deleted in a moment", world.link.config)
+    add_link(world.project, world.links, world.owner, newer["id"])
+    world.owner.delete_project(newer["id"])
+    again = ask_label_studio(world.project, world.links, world.owner, put)["pick"]
+    assert (again["project"], again["known"]) == (world.link.project, 1)
 
 
 def test_verify(world):
