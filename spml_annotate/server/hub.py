@@ -11,6 +11,7 @@ from pathlib import Path
 
 from spml_annotate.errors import DataError, MismatchError, RemoteError, SettingError, SpmlError
 from spml_annotate.loop.links import MAIN, Link, LinkStore
+from spml_annotate.server.connections import most_projects, open_files
 from spml_annotate.server.jobs import Job, JobStore
 from spml_annotate.server.metrics import Metrics
 from spml_annotate.server.naming import Named, folder_name, same_project, seconds_of
@@ -96,6 +97,7 @@ class Hub:
         self._hints: dict[tuple[Path, int], float] = {}
         self._hinted = threading.Event()
         self._once: set[str] = set()
+        self._room = MOST_PROJECTS
         self._exit = ExitStack()
         self.is_open = False
 
@@ -108,6 +110,7 @@ class Hub:
             MismatchError: if another server serves it. DataError: if it is no project, or cannot be made.
         """
         SECRETS.add(self.settings.token)
+        self._room = most_projects(open_files())
         if self.settings.basic:
             SECRETS.add(self.settings.basic[1], basic_header(self.settings.basic).removeprefix("Basic "))
         root = self.project or self.settings.model_dir
@@ -222,8 +225,12 @@ class Hub:
     def _make(self, project: Named, host: str, classes: tuple[str, ...]) -> Served:
         if not classes:
             raise DataError("its classes come with its tasks; they are read from Label Studio soon")
-        if len(self._served) >= MOST_PROJECTS:
-            raise DataError(f"this server has made {MOST_PROJECTS} projects; serve this one with --project DIR")
+        most = min(MOST_PROJECTS, self._room)
+        if len(self._served) >= most:
+            raise DataError(
+                f"this server serves {most} projects; serve this one with --project DIR"
+                + ("" if most == MOST_PROJECTS else ", or allow more open files (ulimit -n)")
+            )
         folder = self.settings.model_dir / folder_name(host, project)
         if not (folder / SETTINGS).is_file():
             Workspace.create(folder, Taxonomy(classes), name=folder.name).close()

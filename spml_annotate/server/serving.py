@@ -11,6 +11,7 @@ import uvicorn
 from spml_annotate.errors import SettingError
 from spml_annotate.server.app import create_app
 from spml_annotate.server.backend import Backend
+from spml_annotate.server.connections import patient_protocol
 from spml_annotate.server.security import SECRETS, set_up_logging
 from spml_annotate.studio.environment import settings_from
 from spml_annotate.version import __version__
@@ -52,6 +53,7 @@ def serve_until_stopped(
             access_log=False,
             timeout_graceful_shutdown=5,
             lifespan="on",
+            http=patient_protocol(),
         )
         try:
             uvicorn.Server(config).run(sockets=[listener])
