@@ -46,6 +46,9 @@ CREATE TABLE IF NOT EXISTS queue (
     link INTEGER NOT NULL, task INTEGER NOT NULL, version TEXT NOT NULL, priority REAL NOT NULL, arm TEXT NOT NULL,
     hidden INTEGER NOT NULL, proposed TEXT NOT NULL, PRIMARY KEY (link, version, task)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS spellings (
+    link INTEGER NOT NULL, version TEXT NOT NULL, spelling TEXT NOT NULL, PRIMARY KEY (link, version)
+) WITHOUT ROWID;
 """
 _LINK = "id, host, project, created, kind, config, tag, version, model, cursor, swept, backend, complete"
 
@@ -298,6 +301,17 @@ class LinkStore:
             (link, version, task),
         )
         return _place(found[0]) if found else None
+
+    def spell(self, link: int, version: str, spelling: str) -> None:
+        """Note how the predictions of a version that are at Label Studio are spelled; see `loop.spelling`."""
+        self._run(
+            "INSERT OR REPLACE INTO spellings (link, version, spelling) VALUES (?, ?, ?)", [(link, version, spelling)]
+        )
+
+    def spelling(self, link: int, version: str) -> str:
+        """How the predictions of a version are spelled, "" if that was not noted."""
+        found = self._all("SELECT spelling FROM spellings WHERE link = ? AND version = ?", (link, version))
+        return str(found[0][0]) if found else ""
 
     def close(self) -> None:
         """Let go of the file."""

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from spml_annotate.errors import RemoteError
 from spml_annotate.loop.links import Link, LinkStore, Place
 from spml_annotate.loop.queue import QueueSettings, Shown, build_queue, task_prediction
+from spml_annotate.loop.spelling import is_outdated, spelling
 from spml_annotate.project import Project
 from spml_annotate.studio.client import StudioClient
 from spml_annotate.studio.config import parse_config
@@ -70,7 +71,8 @@ def push(
     """Store every task's prediction in Label Studio: its place in the queue, and what is proposed.
 
     A version that is not in use yet is sent whole, after what a broken push left of it is deleted. Of the version in
-    use only what is missing is sent: it is being shown, and its places stay as they are.
+    use only what is missing is sent: it is being shown, and its places stay as they are. If the labelling config has
+    lost or renamed classes since, it is sent whole all the same: what it proposed may be no choice any more.
 
     Args:
         project: whose model and images they are.
@@ -88,7 +90,8 @@ def push(
     """
     version = version or link.version
     places, shown = queue if queue is not None else build_queue(project, links, link, settings)
-    fresh = version != link.version or again
+    in_use = version == link.version
+    fresh = again or not in_use or is_outdated(links, link)
     if fresh:
         _delete(client, link.project, [version], link.version)
         wanted = set(_patiently(lambda: client.task_ids(link.project)))
@@ -104,7 +107,9 @@ def push(
         if task in wanted and task in tasks
     ]
     sent, note = _send(client, link.project, ready, version, say)
-    if sent and not fresh:
+    if fresh and not note:
+        links.spell(link.id, version, spelling(config))
+    if sent and in_use:  # somebody may have opened a task meanwhile, and the server have answered for it
         _drop_twins(client, link.project, version)
     return Pushed(version, len(places), sent, note)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from spml_annotate.loop.links import Link
+from spml_annotate.loop.spelling import is_outdated
 from spml_annotate.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -36,12 +38,14 @@ def standing(served: Served, link: Link) -> Standing:
             seen = max(seen, int(last.mark))
         waiting = len(tasks.keys() - places.keys())
         count, embedded, name = len(workspace.images), workspace.embedded(), model.name if model else ""
-        stale = _stale(waiting, count - embedded if tasks else 0, name if name != link.model else "")
+        outdated = is_outdated(served.links, link)
+        stale = _stale(waiting, count - embedded if tasks else 0, name if name != link.model else "", outdated)
         return Standing(
             answers=len(workspace.log),
             new_answers=_acts(workspace, seen),
             stale=stale,
-            mark=f"{count} images, {len(tasks)} tasks, model {name}",
+            mark=f"{count} images, {len(tasks)} tasks, model {name}"
+            + (f", {_digest(link.config)}" if outdated else ""),
         )
 
 
@@ -51,12 +55,18 @@ def _acts(workspace: Workspace, position: int) -> int:
     return len({(said.annotator, said.row, said.question, said.time) for said in found})
 
 
-def _stale(tasks: int, images: int, model: str) -> str:
+def _stale(tasks: int, images: int, model: str, outdated: bool) -> str:
     if model:
         return f"model {model} is not in use yet"
+    if outdated:
+        return "the labelling config has lost or renamed classes"
     if tasks:
         return f"{tasks} tasks have no place in the queue"
     return f"{images} images are not embedded yet" if images else ""
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def log_length(served: Served) -> int:

@@ -1,5 +1,7 @@
 """Whole rounds against the real Label Studio: cold, trained, again for nothing, with newcomers, and cut off."""
 
+import re
+
 import pytest
 from round_world import KINDS, proxied, round_world
 from simple_pictures import draw
@@ -9,6 +11,8 @@ from spml_annotate.loop import pushing
 from spml_annotate.loop.links import version_name
 from spml_annotate.loop.queue import arm_of
 from spml_annotate.project import Project
+from spml_annotate.studio.config import parse_config
+from spml_annotate.studio.predictions import check_prediction
 
 pytestmark = pytest.mark.slow
 
@@ -171,3 +175,33 @@ def test_a_model_trained_by_hand_is_published_by_the_next_round(world):
     assert done.version == world.link.version == version_name("0001", world.link.tag)
     assert world.link.model == "0001"
     assert set(world.stored()) == {version_name("", world.link.tag), done.version}
+
+
+def test_a_class_that_leaves_the_config_leaves_the_proposals(world):
+    world.label(world.tasks[:24])
+    trained, _ = world.round(train=True)
+    xml = world.client.project(world.project)["label_config"]
+    gone = KINDS[0]
+    before = world.stored()[trained.version]
+    held = [task for task, one in before.items() if one["result"][0]["value"]["choices"] == [gone]]
+    assert held
+
+    world.client.update_project(world.project, label_config=re.sub(rf'<Choice value="{gone}"[^>]*/>', "", xml))
+    after, _ = world.round(train=True)
+    assert after.trained is None, "the model knows enough"
+    assert after.version == trained.version == world.client.project(world.project)["model_version"]
+    stored = world.stored()[trained.version]
+    config = parse_config(world.link.config)
+    assert gone not in config.classes
+    assert set(stored) == set(world.tasks)
+    for task in world.client.tasks(world.project):
+        assert check_prediction(config, task["data"], stored[task["id"]]) == []
+    assert all(stored[task]["result"] for task in held if task not in world.tasks[:24]), "the next best instead"
+
+    world.client.update_project(
+        world.project, label_config=world.link.config.replace("</Choices>", '<Choice value="new"/></Choices>', 1)
+    )
+    ids = {one["id"] for one in stored.values()}
+    quiet, _ = world.round(train=False)
+    assert quiet.pushed.sent == 0, "a class that was added makes nothing wrong"
+    assert {one["id"] for one in world.stored()[trained.version].values()} == ids
