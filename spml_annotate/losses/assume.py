@@ -2,7 +2,8 @@
 
 Three things are called "label smoothing 0.1". (1) Cole's released code, which `an-ls` and `bce-ls` follow: 0.1 of the
 mass moves, the target of a positive is 0.9 and that of a negative 0.1. (2) Cole's equation 9: half of it moves, so
-the paper's 0.1 is ``smoothing=0.05`` here. (3) The multi-class style (Kim et al. 2022): target t(1-s) + s/L.
+the paper's 0.1 is ``smoothing=0.05`` here. (3) The multi-class style of Kim et al. 2022, `an-ls-multiclass`: the
+target is t(1-s) + s/L, so that an assumed negative is hardly smoothed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,18 @@ _COLE = {
     "family": "assume",
     "certainty": "A",
 }
+_ACTIONS = {
+    "paper": "arXiv:2210.04933",
+    "title": "An Action Is Worth Multiple Words: Handling Ambiguity in Action Recognition",
+    "authors": "Kim, Moltisanti, Mac Aodha, Sevilla-Lara",
+    "venue": "BMVC 2022",
+    "year": 2022,
+    "repository": "kiyoon/verb_ambiguity",
+    "family": "assume",
+    "certainty": "A",
+    "published_defaults": {"all": {"smoothing": 0.1}},
+}
+_CLASS_SUM = "the code sums over the classes, so its loss is L times this mean; "
 _EXACT = "exact logarithms where the code adds 1e-5 inside them"
 _KNOWN_ONLY = _EXACT + "; any mixture of known and unknown cells is accepted"
 _WITH_NEGATIVES = _EXACT + "; known negatives, which the code refuses, get the term of a negative with full weight"
@@ -82,6 +95,38 @@ def an_ls(logits: Tensor, labels: Tensor, *, smoothing: Setting = 0.1) -> Tensor
         smoothing: a, the mass moved to the other value (0.1 in the code; the paper's 0.1 is 0.05 here).
     """
     return cross_entropy(logits, _smoothed(labels, logits, smoothing))
+
+
+@LOSSES.register(
+    "an-ls-multiclass",
+    **_ACTIONS,
+    pulls_known=_SMOOTHED,
+    differs=_CLASS_SUM + "known negatives, which the code cannot say, are smoothed as assumed ones are",
+)
+def an_ls_multiclass(logits: Tensor, labels: Tensor, *, smoothing: Setting = 0.1) -> Tensor:
+    """Assume negative, with the positives' mass spread over all classes as label smoothing of one-of-L targets does.
+
+    The target is 1 - s + s/L for a known positive and s/L for everything else. [*H, B, L].
+
+    Settings:
+        smoothing: s, the mass that is spread.
+    """
+    return cross_entropy(logits, (1.0 - smoothing) * is_positive(labels, logits) + smoothing / logits.shape[-1])
+
+
+@LOSSES.register(
+    "an-nls",
+    **_ACTIONS,
+    differs=_CLASS_SUM + "known negatives, which the code cannot say, are not smoothed",
+)
+def an_nls(logits: Tensor, labels: Tensor, *, smoothing: Setting = 0.1) -> Tensor:
+    """Assume negative with smoothed assumed negatives only: their target is s/L, known cells keep theirs.
+
+    Settings:
+        smoothing: s, which an assumed negative gets divided by the number of classes.
+    """
+    unknown = (labels == UNKNOWN).to(logits.dtype)
+    return cross_entropy(logits, is_positive(labels, logits) + unknown * (smoothing / logits.shape[-1]))
 
 
 @LOSSES.register(

@@ -9,18 +9,22 @@ from spml_annotate.labels import UNKNOWN
 from spml_annotate.losses import LOSSES
 from spml_annotate.losses.cells import Setting, cross_entropy, is_positive
 
+_UNKNOWN = {
+    "paper": "arXiv:2203.16219",
+    "title": "Acknowledging the Unknown for Multi-label Learning with Single Positive Labels",
+    "authors": "Zhou, Chen, Wang, Chen, Heng",
+    "venue": "ECCV 2022",
+    "year": 2022,
+    "repository": "Correr-Zhou/SPML-AckTheUnknown",
+    "family": "entropy",
+    "certainty": "A",
+    "start": "undecided",  # where unknown cells are wanted to stay
+}
+
 
 @LOSSES.register(
     "em",
-    paper="arXiv:2203.16219",
-    title="Acknowledging the Unknown for Multi-label Learning with Single Positive Labels",
-    authors="Zhou, Chen, Wang, Chen, Heng",
-    venue="ECCV 2022",
-    year=2022,
-    repository="Correr-Zhou/SPML-AckTheUnknown",
-    family="entropy",
-    certainty="A",
-    start="undecided",  # where unknown cells are wanted to stay
+    **_UNKNOWN,
     published_defaults={
         "voc": {"entropy_weight": 0.2},
         "coco": {"entropy_weight": 0.1},
@@ -28,7 +32,7 @@ from spml_annotate.losses.cells import Setting, cross_entropy, is_positive
         "cub": {"entropy_weight": 0.01},
     },
     differs="exact logarithms where the code adds 1e-5 inside them; known negatives, which the code refuses, get "
-    "-log(1-p); the asymmetric pseudo-labels of the same paper are not part of it",
+    "-log(1-p); the asymmetric pseudo-labels of the same paper are em-apl",
 )
 def em(logits: Tensor, labels: Tensor, *, entropy_weight: Setting = 0.1) -> Tensor:
     """Entropy maximisation: cross-entropy on known cells, minus the weighted entropy of unknown ones (can be negative).
@@ -42,3 +46,46 @@ def em(logits: Tensor, labels: Tensor, *, entropy_weight: Setting = 0.1) -> Tens
     # The entropy of p is the cross-entropy of p against itself, so one call serves known and unknown cells.
     loss = cross_entropy(logits, torch.where(unknown, logits.sigmoid(), is_positive(labels, logits)))
     return torch.where(unknown, -entropy_weight * loss, loss)
+
+
+@LOSSES.register(
+    "em-apl",
+    **_UNKNOWN,
+    state="asymmetric",
+    published_defaults={
+        "voc": {"entropy_weight": 0.2, "pseudo_weight": 0.02, "warm_up": 5},
+        "coco": {"entropy_weight": 0.1, "pseudo_weight": 0.9, "warm_up": 5},
+        "nus": {"entropy_weight": 0.1, "pseudo_weight": 0.2, "warm_up": 4},
+        "cub": {"entropy_weight": 0.01, "pseudo_weight": 0.4, "warm_up": 3},
+    },
+    differs="exact logarithms where the code adds 1e-5 inside them; known negatives, which the code would read as soft "
+    "labels of value 1, get -log(1-p) and no pseudo-label; scores are those of the training step that saw the image, "
+    "not of a pass over all images after the epoch; a score of exactly 0 stays a pseudo-label",
+)
+def em_apl(
+    logits: Tensor,
+    labels: Tensor,
+    estimate: Tensor,
+    picked: Tensor,
+    *,
+    entropy_weight: Setting = 0.1,
+    pseudo_weight: Setting = 0.4,
+) -> Tensor:
+    """Entropy maximisation with asymmetric pseudo-labels: picked unknown cells are held at their earlier, low score.
+
+    Cross-entropy on known cells, its weighted form against the estimate on picked ones, minus the weighted entropy on
+    the others. [*H, B, L].
+
+    Inputs:
+        estimate: s, the score of a picked cell when it was picked, [*H, B, L].
+        picked: 1 for unknown cells that have a pseudo-label, [*H, B, L].
+
+    Settings:
+        entropy_weight: alpha.
+        pseudo_weight: beta, weight of a pseudo-label.
+    """
+    unknown = labels == UNKNOWN
+    soft = unknown & (picked != 0)
+    target = torch.where(unknown, logits.sigmoid(), is_positive(labels, logits))
+    loss = cross_entropy(logits, torch.where(soft, estimate.to(logits.dtype), target))
+    return torch.where(soft, pseudo_weight * loss, torch.where(unknown, -entropy_weight * loss, loss))

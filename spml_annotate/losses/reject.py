@@ -101,7 +101,7 @@ def ll_ct(logits: Tensor, labels: Tensor, progress: tuple[int, int], *, correcti
     "remembered (the first release leaves out the one at the threshold, the BoostLU one keeps it)",
 )
 def ll_cp(logits: Tensor, labels: Tensor, expected: Tensor) -> Tensor:
-    """Permanent large-loss correction: an unknown cell whose loss was among the largest once is a positive from then on.
+    """Permanent large-loss correction: an unknown cell once among the largest losses is a positive for good.
 
     The state corrects a batch before its loss is computed, from the second epoch on. [*H, B, L].
 

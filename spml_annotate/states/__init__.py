@@ -14,7 +14,7 @@ from spml_annotate.states.protocol import LabelState
 
 __all__ = ["STATES", "LabelState"]
 
-_MODULES = ("ema", "learned", "corrected")
+_MODULES = ("ema", "learned", "corrected", "last", "selected")
 
 
 def _load() -> None:

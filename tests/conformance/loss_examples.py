@@ -41,14 +41,14 @@ def tables(shape: Shape, draw: torch.Generator) -> dict[str, torch.Tensor]:
 
 
 def example(name: str, shape: Shape, seed: int = 0, labels: str = "mixed") -> Inputs:
-    """Every input of a loss, float64; tensors share the shape [*H, B, L]."""
+    """Every input of a loss, float64; tensors share the shape [*H, B, L]. Optional ones of another shape are left out."""
     draw = torch.Generator().manual_seed(seed)
     inputs: Inputs = {
         "logits": 3.0 * torch.randn(shape, generator=draw, dtype=torch.float64),
         "labels": tables(shape, draw)[labels],
     }
     for wanted in LOSSES[name].inputs:
-        if wanted not in inputs:
+        if wanted not in inputs and (wanted in _MAKERS or wanted not in LOSSES[name].optional):
             assert wanted in _MAKERS, f"loss {name!r} asks for {wanted!r}: add a maker to {__file__}"
             inputs[wanted] = _MAKERS[wanted](shape, draw)
     return inputs
@@ -70,9 +70,9 @@ def float_settings(name: str) -> dict[str, float]:
     }
 
 
-def gradient(name: str, inputs: Inputs, **settings: Any) -> torch.Tensor:
-    """Gradient of the mean loss of each run, summed over the runs, with respect to the logits."""
-    logits = inputs["logits"].detach().clone().requires_grad_()
-    matrix = LOSSES[name].function(**{**inputs, "logits": logits}, **settings)
+def gradient(name: str, inputs: Inputs, of: str = "logits", **settings: Any) -> torch.Tensor:
+    """Gradient of the mean loss of each run, summed over the runs, with respect to the logits (of a view)."""
+    logits = inputs[of].detach().clone().requires_grad_()
+    matrix = LOSSES[name].function(**{**inputs, of: logits}, **settings)
     (found,) = torch.autograd.grad(matrix.mean(dim=(-2, -1)).sum(), logits)
     return found

@@ -106,9 +106,13 @@ def test_order_of_rows_and_classes_does_not_matter(name, seed, rows, classes):
 
 
 def pushed_against(name, inputs, **settings):
-    """Known cells whose gradient points away from their value."""
-    slope, labels = gradient(name, inputs, **settings), inputs["labels"]
-    return ((labels == POSITIVE) & (slope > 0)) | ((labels == NEGATIVE) & (slope < 0))
+    """Known cells whose gradient points away from their value, in any view of the images."""
+    labels = inputs["labels"]
+    pushed = torch.zeros_like(labels, dtype=torch.bool)
+    for view in {"logits", "strong", "masked"} & set(inputs):
+        slope = gradient(name, inputs, view, **settings)
+        pushed |= ((labels == POSITIVE) & (slope > 0)) | ((labels == NEGATIVE) & (slope < 0))
+    return pushed
 
 
 @given(seed=st.integers(0, 10_000), kind=st.sampled_from(KINDS))
@@ -175,7 +179,7 @@ def test_half_precision(name):
     exact = over_tensors(rounded, lambda t: t.double() if t.is_floating_point() else t)
     found, wanted = call(name, rounded), call(name, exact)
     assert found.dtype == torch.bfloat16
-    allowed = 0.02 + 0.02 * (exact["logits"].abs() + 1.0)
+    allowed = 0.02 + 0.02 * torch.maximum(exact["logits"].abs() + 1.0, wanted.abs())
     shaken = [call(name, {**exact, "logits": exact["logits"] * factor}) for factor in (0.99, 1.01)]
     steady = torch.stack([(s - wanted).abs() <= allowed for s in shaken]).all(dim=0)
     assert steady.float().mean() > 0.9
@@ -225,5 +229,7 @@ def test_unknown_cells_are_what_the_loss_is_about(name):
         assert (matrix == 0).all()
     else:
         inputs = example(name, (6, 4), labels="positives")
+        if "background" in inputs:  # what is unknown may be learnt there only
+            return
         assert (gradient(name, inputs)[inputs["labels"] == UNKNOWN] != 0).any()
     assert UNKNOWN not in example(name, (6, 4), labels="known")["labels"]

@@ -4,12 +4,13 @@ import math
 from typing import Any
 
 import torch
-from golden_adapters import Adapter, Entry, Values, mean, run
-from golden_file import observed, table
+from golden_adapters import Adapter, Entry, Values, class_sum, mean, plain, run
+from golden_file import observed, recode, table
 
 from spml_annotate.labels import POSITIVE, UNKNOWN
 from spml_annotate.losses import LOSSES
 from spml_annotate.states import STATES
+from spml_annotate.states.multifocus import multifocus_labels
 
 EPOCHS = ("logits", "logits_2", "logits_3", "logits_4")
 
@@ -101,8 +102,138 @@ def ll_cp_sequence(entry: Entry, inputs: Entry) -> Values:
     return {"steps": steps}
 
 
+def courses(params: Entry) -> Values:
+    """Settings of the schedule that hold an entry's w, b, mu and sigma in every epoch."""
+    ends = {"slope": "w", "offset": "b", "centre": "mu", "width": "sigma"}
+    fixed = {f"{name}_{end}": params[symbol] for name, symbol in ends.items() for end in ("start", "end")}
+    return {**fixed, "positive_exponent": params["q2"], "negative_exponent": params["q3"]}
+
+
+# The released schedule's ends, from which the product's own schedule must give the values in the entries.
+GR_COURSE = {"w": (0.0, 2.0), "b": (-2.0, -2.0), "mu": (0.5, 0.8), "sigma": (2.0, 0.5)}
+
+
+def gr(entry: Entry, inputs: Entry) -> Values:
+    """The schedule of our own if it has the authors' ends, else the entry's values as they are."""
+    params = entry["params"]
+    first, epochs, warm_up = params["epoch"], params["num_epochs"], params["linear_init"]
+    done = {"w": first - warm_up - 1, "b": first - warm_up - 1, "mu": first - warm_up, "sigma": first - warm_up}
+    scheduled = all(
+        math.isclose(params[symbol], start + (end - start) * max(done[symbol], 0) / (epochs - warm_up))
+        for symbol, (start, end) in GR_COURSE.items()
+    )
+    settings = {k: v for k, v in courses(params).items() if not scheduled or k.endswith("exponent")}
+    progress = (first - 1, epochs)
+    return run("gr", entry, inputs, observed(entry, inputs), mean, progress=progress, warm_up=warm_up, **settings)
+
+
+def gpr(entry: Entry, inputs: Entry) -> Values:
+    params = entry["params"]
+    return run(
+        "gpr",
+        entry,
+        inputs,
+        observed(entry, inputs),
+        mean,
+        teacher=recode(inputs["pseudo"]),
+        progress=(0, 1),
+        heaviest=params["lam_1"],
+        lightest=params["lam_2"],
+        smoothing=1.0 - params["rho"],
+        count_weight=params["reg"],
+        expected_positives=params["expected_num_pos"],
+        **courses(params),
+    )
+
+
+def damp(entry: Entry, inputs: Entry) -> Values:
+    """The similarities are given among the results: of the images, then of each tile of all images."""
+    params = entry["params"]
+    labels = observed(entry, inputs)
+    similarities = table(entry["outputs"]["similarity_logits"])
+    whole, *tiles = similarities.split(len(labels))
+    pseudo, _ = multifocus_labels(
+        whole,
+        torch.stack(tiles),
+        labels,
+        temperature=params["temp"],
+        tile_threshold=params["eta"],
+        count=params["top_k"],
+        threshold=params["threshold"],
+        negative_share=params["negative_ratio"],
+    )
+    return {"similarity_logits": similarities, "pseudo_returned_second": (pseudo == POSITIVE).double()}
+
+
+def sinr(loss: str, reduction=mean, *, maximise_entropy: bool = False, weighted: bool = False):
+    """The second epoch's logits are the background.
+
+    With the authors' 1e-5 inside the logarithms: what entropy maximisation leaves of a loss may be nearly nothing.
+    """
+
+    def compute(entry: Entry, inputs: Entry) -> Values:
+        settings = {"positive_weight": float(entry["params"]["pos_weight"])} if weighted else {}
+        return run(
+            loss,
+            entry,
+            inputs,
+            observed(entry, inputs),
+            reduction,
+            background=table(inputs["logits_2"]),
+            maximise_entropy=maximise_entropy,
+            epsilon=1e-5,
+            **settings,
+        )
+
+    return compute
+
+
+def em_apl_sequence(entry: Entry, inputs: Entry) -> Values:
+    """Four epochs of one batch through the state of `em-apl`; what is soft is listed as flat indices and -score."""
+    params = entry["params"]
+    labels = observed(entry, inputs)
+    state = STATES["asymmetric"].function(
+        labels[None],
+        negative_share=params["neg_proportion"],
+        warm_up=params["warmup_epoch"],
+        epochs=params["num_epochs"],
+        storage="float64",
+    )
+    rows = torch.arange(len(labels))
+    weights = {"entropy_weight": params["alpha"], "pseudo_weight": params["beta"]}
+    steps = []
+    for epoch, view in enumerate(EPOCHS[: len(entry["outputs"]["steps"])]):
+        logits = table(inputs[view])[None].requires_grad_()
+        value = LOSSES["em-apl"].function(logits, labels, **state.read(rows), **weights).mean()
+        (gradient,) = torch.autograd.grad(value, logits)
+        state.write(rows, {"logits": logits.detach()})
+        state.end_epoch(epoch)
+        after = state.read(rows)
+        soft = after["picked"][0].flatten() != 0
+        steps.append(
+            {
+                "loss": value.detach(),
+                "grad_logits": gradient[0],
+                "n_soft_after": int(soft.sum()),
+                "soft_cells_after": soft.nonzero().flatten(),
+                "soft_values_after": -after["estimate"][0].flatten()[soft],
+            }
+        )
+    return {"steps": steps}
+
+
 BELIEFS = {
     "LL-Ct": Adapter(ll_ct),
     "LL-Cp": Adapter(ll_cp_or_ct),
     "LL-Cp (4 epochs, one batch each)": Adapter(ll_cp_sequence),
+    "AN-LS (multi-class style smoothing)": Adapter(plain("an-ls-multiclass", class_sum, smoothing="smoothing")),
+    "AN-NLS (smooth negatives only)": Adapter(plain("an-nls", class_sum, smoothing="smoothing")),
+    "SINR an_full": Adapter(sinr("sinr-full", weighted=True)),
+    "SINR an_full_me": Adapter(sinr("sinr-full", weighted=True, maximise_entropy=True)),
+    "SINR an_ssdl": Adapter(sinr("sinr-ssdl")),
+    "SINR an_ssdl_me": Adapter(sinr("sinr-ssdl", maximise_entropy=True)),
+    "EM+APL (4 epochs, one batch each)": Adapter(em_apl_sequence),
+    "GR loss": Adapter(gr),
+    "GPR loss (AEVLP)": Adapter(gpr),
+    "DAMP pseudo-labels (AEVLP)": Adapter(damp),
 }

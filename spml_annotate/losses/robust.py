@@ -1,0 +1,203 @@
+"""Generalised robust losses: an unknown cell is partly a positive and partly a negative, the more the surer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN
+from spml_annotate.losses import LOSSES
+from spml_annotate.losses.cells import Setting, cross_entropy, expected_count_penalty, is_positive
+
+Course = tuple[Setting, Setting]  # a value at the start and at the end of training
+
+_NARROWEST = 1e-6  # a width of 0 would divide by it
+_EXACT = "exact logarithms where the code adds 1e-7 inside them; known negatives, which the code has no term for, get "
+_SCHEDULE = "the shares follow a fixed schedule over the epochs (the released option to learn them does not run)"
+
+
+@LOSSES.register(
+    "gr",
+    paper="arXiv:2405.03501",
+    title="Boosting Single Positive Multi-label Classification with Generalized Robust Loss",
+    authors="Chen, Li, Dai, Li, Sun, Wang, Zhang, Zhang, Wang",
+    venue="IJCAI 2024",
+    year=2024,
+    repository="yan4xi1/GRLoss",
+    family="robust",
+    certainty="A",
+    published_defaults={
+        "voc": {"slope_end": 2.0, "offset_end": -2.0, "negative_exponent": 1.0},
+        "coco, nus": {"slope_end": 10.0, "offset_end": -8.0, "negative_exponent": 1.0},
+        "cub": {"slope_end": 10.0, "offset_end": -8.0, "negative_exponent": 1.5},
+    },
+    differs=_EXACT + "-log(1-p); " + _SCHEDULE,
+)
+def gr(
+    logits: Tensor,
+    labels: Tensor,
+    progress: tuple[int, int],
+    *,
+    slope_start: Setting = 0.0,
+    slope_end: Setting = 2.0,
+    offset_start: Setting = -2.0,
+    offset_end: Setting = -2.0,
+    centre_start: Setting = 0.5,
+    centre_end: Setting = 0.8,
+    width_start: Setting = 2.0,
+    width_end: Setting = 0.5,
+    positive_exponent: Setting = 0.01,
+    negative_exponent: Setting = 1.0,
+    warm_up: int = 0,
+) -> Tensor:
+    """Generalised robust loss: unknown cells are positives to the share K(p), weighted by V(p); known ones as usual.
+
+    V (K (1 - p^q2)/q2 + (1-K) (1 - (1-p)^q3)/q3) with K = sigmoid(w p + b) and V = exp(-(p-mu)^2 / (2 sigma^2)), both
+    without gradient. w, b, mu and sigma move evenly from start to end over the epochs. [*H, B, L].
+
+    Inputs:
+        progress: (epoch counted from 0, epochs).
+
+    Settings:
+        slope_start, slope_end: w. offset_start, offset_end: b; with w = 0 and b = -2, 12 percent count as positives.
+        centre_start, centre_end: mu, the probability that weighs most. width_start, width_end: sigma.
+        positive_exponent: q2, from 0 (logarithm) to 1 (absolute loss). negative_exponent: q3.
+        warm_up: n, epochs before the schedule begins.
+    """
+    share, weight = _shares(
+        logits,
+        progress,
+        warm_up,
+        (slope_start, slope_end),
+        (offset_start, offset_end),
+        (centre_start, centre_end),
+        (width_start, width_end),
+    )
+    unsure = weight * _between(logits, share, positive_exponent, negative_exponent)
+    return torch.where(labels == UNKNOWN, unsure, cross_entropy(logits, is_positive(labels, logits)))
+
+
+@LOSSES.register(
+    "gpr",
+    paper="arXiv:2508.20381",
+    title="More Reliable Pseudo-labels, Better Performance: A Generalized Approach to Single Positive Multi-label "
+    "Learning",
+    authors="Tran, Vo, Nguyen, Dinh, Nguyen",
+    venue="ICCV 2025",
+    year=2025,
+    repository="Fsoft-AIC/AEVLP",
+    family="robust",
+    certainty="A",
+    pulls_known="with count_weight above 0.5 the regulariser on the number of positives can outweigh a known value",
+    published_defaults={
+        "voc": {"heaviest": 0.7, "lightest": 0.4, "count_weight": 0.05, "slope_end": 2.0, "offset_end": -2.0},
+        "coco, nus": {"heaviest": 0.7, "lightest": 0.5, "count_weight": 0.001, "slope_end": 10.0, "offset_end": -8.0},
+        "cub": {
+            "heaviest": 0.8,
+            "lightest": 0.2,
+            "count_weight": 0.01,
+            "slope_end": 10.0,
+            "offset_end": -8.0,
+            "negative_exponent": 1.5,
+        },
+    },
+    differs=_EXACT + "-log(1-p), and no pseudo-label touches a known cell; " + _SCHEDULE,
+)
+def gpr(
+    logits: Tensor,
+    labels: Tensor,
+    teacher: Tensor,
+    progress: tuple[int, int],
+    *,
+    heaviest: Setting = 0.7,
+    lightest: Setting = 0.4,
+    smoothing: Setting = 0.1,
+    count_weight: Setting = 0.05,
+    expected_positives: Setting = 1.5,
+    slope_start: Setting = 0.0,
+    slope_end: Setting = 2.0,
+    offset_start: Setting = -2.0,
+    offset_end: Setting = -2.0,
+    centre_start: Setting = 0.5,
+    centre_end: Setting = 0.8,
+    width_start: Setting = 2.0,
+    width_end: Setting = 0.5,
+    positive_exponent: Setting = 0.01,
+    negative_exponent: Setting = 1.0,
+    warm_up: int = 0,
+) -> Tensor:
+    """Generalised pseudo-label robust loss: `gr` where the teacher says nothing, plus R_k on the number of positives.
+
+    With K and V of `gr`: w (0.9 -log p + 0.1 -log(1-p)) at a pseudo-positive, w = 1-V within its bounds; V -log(1-p) at
+    a pseudo-negative. R_k times its weight is added once per batch. [*H, B, L].
+
+    Inputs:
+        teacher: pseudo-labels, our codes, int8 [*H, B, L].
+        progress: (epoch counted from 0, epochs).
+
+    Settings:
+        heaviest, lightest: lambda_1, lambda_2, bounds of the weight of a pseudo-positive.
+        smoothing: 1 - rho, the mass that a pseudo-positive leaves to the other value.
+        count_weight: reg, weight of R_k. expected_positives: k, mean number of positives per image.
+        slope_start, slope_end, offset_start, offset_end, centre_start, centre_end, width_start, width_end,
+        positive_exponent, negative_exponent, warm_up: as in `gr`.
+    """
+    share, weight = _shares(
+        logits,
+        progress,
+        warm_up,
+        (slope_start, slope_end),
+        (offset_start, offset_end),
+        (centre_start, centre_end),
+        (width_start, width_end),
+    )
+    unknown = labels == UNKNOWN
+    named, denied = unknown & (teacher == POSITIVE), unknown & (teacher == NEGATIVE)
+    loss = cross_entropy(logits, torch.where(named, 1.0 - smoothing, is_positive(labels, logits)))
+    trusted = (1.0 - weight).clamp(min=lightest).clamp(max=heaviest)
+    loss = torch.where(named, trusted * loss, torch.where(denied, weight * loss, loss))
+    unsure = weight * _between(logits, share, positive_exponent, negative_exponent)
+    loss = torch.where(unknown & ~named & ~denied, unsure, loss)
+    return loss + count_weight * expected_count_penalty(logits.sigmoid(), expected_positives)
+
+
+def _shares(
+    logits: Tensor,
+    progress: tuple[int, int],
+    warm_up: int,
+    slope: Course,
+    offset: Course,
+    centre: Course,
+    width: Course,
+) -> tuple[Tensor, Tensor]:
+    """K, how much of a positive an unknown cell is, and V, how much it weighs, in this epoch; [*H, B, L]."""
+    length = max(progress[1] - warm_up, 1)
+    done = max(progress[0] - warm_up, 0) / length
+    next_done = max(progress[0] + 1 - warm_up, 0) / length  # mu and sigma are one epoch ahead
+    probability = logits.detach().sigmoid()
+    share = torch.sigmoid(_between_ends(slope, done) * probability + _between_ends(offset, done))
+    sigma = _between_ends(width, next_done)
+    sigma = sigma.clamp(min=_NARROWEST) if isinstance(sigma, Tensor) else max(sigma, _NARROWEST)
+    distance = (probability - _between_ends(centre, next_done)) / sigma
+    return share, torch.exp(-0.5 * torch.square(distance))
+
+
+def _between_ends(course: Course, done: float) -> Setting:
+    start, end = course
+    return start + (end - start) * done
+
+
+def _between(logits: Tensor, share: Tensor, positive_exponent: Setting, negative_exponent: Setting) -> Tensor:
+    """Loss of a cell that is a positive to this share and a negative otherwise."""
+    positive = _generalised(logsigmoid(logits), positive_exponent)
+    negative = _generalised(logsigmoid(-logits), negative_exponent)
+    return share * positive + (1.0 - share) * negative
+
+
+def _generalised(log_right: Tensor, exponent: Setting) -> Tensor:
+    """(1 - q^e)/e of a probability q given as its logarithm; -log q for an exponent e of 0."""
+    if isinstance(exponent, Tensor):
+        divisor = exponent.masked_fill(exponent == 0, 1.0)
+        return torch.where(exponent == 0, -log_right, -torch.expm1(divisor * log_right) / divisor)
+    return -torch.expm1(exponent * log_right) / exponent if exponent else -log_right
