@@ -81,7 +81,7 @@ def report_gain(workspace: Workspace, links: LinkStore, link: Link, *, draws: in
         draws: heads per arm.
         seed: of all that is drawn.
     """
-    arms = _arms(links.exposures(link.id))
+    arms = _arms(links, link)
     chosen, random = (_resampled(arms[name], seed + place) for place, name in enumerate(("chosen", "random")))
     heads, missing = _heads(workspace, links, link, arms, draws, seed)
     return Gain(
@@ -99,7 +99,7 @@ def report_gain(workspace: Workspace, links: LinkStore, link: Link, *, draws: in
 def gain_summary(links: LinkStore, link: Link) -> dict[str, dict[str, float | None]]:
     """Arm → answers, hours, positives, positives per hour, surprise, surprise per minute; for status and metrics."""
     found: dict[str, dict[str, float | None]] = {}
-    for name, exposures in _arms(links.exposures(link.id)).items():
+    for name, exposures in _arms(links, link).items():
         table = _table(exposures)
         found[name] = {
             "answers": len(exposures),
@@ -144,7 +144,10 @@ def _plain(value: Any) -> Any:  # noqa: ANN401  (JSON)
     return {name: _plain(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
-def _arms(exposures: Sequence[Exposure]) -> dict[str, list[Exposure]]:
+def _arms(links: LinkStore, link: Link) -> dict[str, list[Exposure]]:
+    """Arm → its answers; those that are gone from Label Studio are left out."""
+    there = {(item.task, item.annotator) for item in links.said(link.id)}
+    exposures = [one for one in links.exposures(link.id) if (one.task, one.annotator) in there]
     return {name: [one for one in exposures if one.arm == name] for name in ("chosen", "random")}
 
 

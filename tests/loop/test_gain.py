@@ -11,7 +11,7 @@ from PIL import Image
 from spml_annotate.cli import main
 from spml_annotate.labels import Observation
 from spml_annotate.loop.gain import as_json, gain_summary, report_gain
-from spml_annotate.loop.links import MAIN, Exposure, LinkStore, TaskRow
+from spml_annotate.loop.links import MAIN, Exposure, LinkStore, Said, TaskRow
 from spml_annotate.project import Project
 from spml_annotate.server.arms import ArmCollector
 from spml_annotate.stores.images import VALIDATION
@@ -20,6 +20,12 @@ from spml_annotate.workspace import FeatureSettings
 
 def exposure(task, arm, seconds, given, surprise=None, annotator="ls:a"):
     return Exposure(task, annotator, "v", False, (), given, False, seconds, float(task), arm, surprise)
+
+
+def answered(links, link, exposures):
+    """Note what was shown, and that the answers stand."""
+    links.expose(link.id, exposures)
+    links.note(link.id, [Said(one.task, one.annotator, one.task, "2026", {}, one.seconds) for one in exposures])
 
 
 @pytest.fixture
@@ -33,8 +39,9 @@ def plain(tmp_path):
 
 def test_figures_by_hand(plain):
     project, links, link = plain
-    links.expose(
-        link.id,
+    answered(
+        links,
+        link,
         [
             exposure(1, "chosen", 4.0, (0,), 2.0),
             exposure(2, "chosen", 8.0, (0, 1), 1.0),
@@ -65,6 +72,15 @@ def test_figures_by_hand(plain):
     assert rates == {"chosen": pytest.approx(900), "random": pytest.approx(300)}
 
 
+def test_answers_that_are_gone_do_not_count(plain):
+    project, links, link = plain
+    answered(links, link, [exposure(n, "chosen", 5.0, (0,)) for n in range(4)])
+    links.note(link.id, [], [(1, "ls:a"), (3, "ls:a")])
+    gain = report_gain(project.workspace, links, link)
+    assert (gain.chosen.answers, gain.chosen.positives) == (2, 2)
+    assert gain_summary(links, link)["chosen"]["hours"] == pytest.approx(10 / 3600)
+
+
 def test_nothing_answered_yet(plain):
     project, links, link = plain
     gain = report_gain(project.workspace, links, link)
@@ -79,8 +95,9 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(plain):
     held = 0
     for trial in range(40):
         chance = np.random.default_rng(trial)
-        links.expose(
-            link.id,
+        answered(
+            links,
+            link,
             [
                 exposure(n, arm, float(chance.gamma(4, rate)), (0,), float(chance.exponential(rate)))
                 for n, (arm, rate) in enumerate([("chosen", 1.0), ("random", 2.0)] * 40)
@@ -121,7 +138,7 @@ def test_heads_on_equally_many_answers_of_each_arm(tmp_path):
         chosen = [exposure(100 + row, "chosen", 5.0, (row % 4,), 1.0) for row in range(40)]
         # what the random arm was told here is of no use, so its heads must be worse
         useless = [exposure(100 + row, "random", 5.0, ((row // 4) % 4,), 1.0) for row in range(40, 62)]
-        links.expose(link.id, chosen + useless)
+        answered(links, link, chosen + useless)
         gain = report_gain(project.workspace, links, link, draws=4)
         assert report_gain(project.workspace, links, link, draws=4) == gain
         links.close()
@@ -137,7 +154,7 @@ def test_heads_on_equally_many_answers_of_each_arm(tmp_path):
 
 def test_the_command_as_json_and_without_label_studio(plain, tmp_path):
     _, links, link = plain
-    links.expose(link.id, [exposure(1, "chosen", 4.0, (0,), 2.0)])
+    answered(links, link, [exposure(1, "chosen", 4.0, (0,), 2.0)])
     folder = str(tmp_path / "project")
     found = CliRunner().invoke(main, ["report-gain", "--project", folder, "--json"])
     assert found.exit_code == 0
