@@ -21,7 +21,11 @@ import click
 @click.option(
     "--model-dir", type=click.Path(path_type=Path), help="Where projects are made. [default: MODEL_DIR, or models]"
 )
-@click.option("--log-level", help="DEBUG, INFO, WARNING or ERROR. [default: LOG_LEVEL, or INFO]")
+@click.option(
+    "--log-level",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], case_sensitive=False),
+    help="How much is logged. [default: LOG_LEVEL, or INFO]",
+)
 def serve(folder: Path | None, host: str, port: int | None, model_dir: Path | None, log_level: str | None) -> None:
     """Serve Label Studio: proposals, training behind the annotators, and what to label next.
 

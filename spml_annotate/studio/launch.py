@@ -133,7 +133,7 @@ class LocalLabelStudio:
         """Start it and wait until its first user can log in."""
         begun = time.monotonic()
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # its database holds tokens
             self.files.mkdir(parents=True, exist_ok=True)
             self._fill()
             self._boot()

@@ -2,8 +2,10 @@
 
 import pytest
 from backend_process import CONFIG
+from click.testing import CliRunner
 
-from spml_annotate.errors import RemoteError
+from spml_annotate.cli import main
+from spml_annotate.errors import DataError, RemoteError
 from spml_annotate.project import Project
 from spml_annotate.server import hub as hub_module
 from spml_annotate.server.backend import Backend
@@ -38,6 +40,17 @@ def setup(backend, number=7, *, trusted=False, **said):
 
 def link_of(backend, number=7):
     return backend.hub.find(Named(number, "1795220470"))[1]
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_in_one_line(tmp_path):
+    (tmp_path / "server.lock").mkdir()
+    with pytest.raises(DataError, match="cannot be written to"):
+        Backend(StudioSettings(model_dir=tmp_path)).open()
+
+
+def test_an_unknown_log_level_is_refused(tmp_path):
+    done = CliRunner().invoke(main, ["serve", "--log-level", "loud", "--model-dir", str(tmp_path)])
+    assert (done.exit_code, "--log-level" in done.output) == (2, True)
 
 
 @pytest.mark.parametrize("trusted", [False, True])
