@@ -35,6 +35,7 @@ INPUTS = frozenset(
         "maps",
         "text",
         "teacher",
+        "relation",
     }
 )
 

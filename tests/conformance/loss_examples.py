@@ -41,7 +41,7 @@ def tables(shape: Shape, draw: torch.Generator) -> dict[str, torch.Tensor]:
 
 
 def example(name: str, shape: Shape, seed: int = 0, labels: str = "mixed") -> Inputs:
-    """Every input of a loss, float64; tensors share the shape [*H, B, L]. Optional ones of another shape are left out."""
+    """Every input of a loss, float64; tensors share the shape [*H, B, L], optional ones of another are left out."""
     draw = torch.Generator().manual_seed(seed)
     inputs: Inputs = {
         "logits": 3.0 * torch.randn(shape, generator=draw, dtype=torch.float64),

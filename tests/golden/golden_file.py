@@ -10,7 +10,17 @@ import torch
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN
 
 COMPACT = Path(__file__).with_name("losses_core.json")
-VIEWS = ("logits", "logits_2", "logits_3", "logits_4", "label_estimator_logits", "truth", "pseudo")
+VIEWS = (
+    "logits",
+    "logits_2",
+    "logits_3",
+    "logits_4",
+    "logits_strong",
+    "logits_other",
+    "label_estimator_logits",
+    "truth",
+    "pseudo",
+)
 
 
 @dataclass(frozen=True)

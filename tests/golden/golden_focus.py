@@ -5,6 +5,8 @@ from golden_adapters import Adapter, Entry, Values, class_sum, mean, observed, r
 from golden_file import recode, table
 
 from spml_annotate.labels import POSITIVE, UNKNOWN
+from spml_annotate.losses import LOSSES
+from spml_annotate.states.selected import confident
 
 _REDUCTIONS = {"sum": total, "mean": mean}
 
@@ -98,6 +100,32 @@ def tai_ranking(entry: Entry, inputs: Entry) -> Values:
     return run("tai-ranking", entry, inputs, only_ranked(labels), class_sum, margin=entry["params"]["margin_"])
 
 
+def scpnet(entry: Entry, inputs: Entry) -> Values:
+    """The self-supervised term: the loss at weight 1 less the loss at weight 0, and the cells that count as positives.
+
+    The relation and the classes' accuracies are inputs, which the file keeps among the outputs.
+    """
+    params, given = entry["params"], entry["outputs"]
+    labels = observed(entry, inputs)
+    logits, strong = table(inputs["logits"]), table(inputs["logits_strong"]).requires_grad_()
+    accuracy, relation = table(given["classwise_acc"]), table(given["relation"])
+    picked = confident(logits, labels, accuracy, params["hard_k"], params["p_cutoff"])
+
+    def whole(weight: float) -> torch.Tensor:
+        settings = {"consistency_weight": weight, "relation_weight": params["kl_lambda"]}
+        return LOSSES["scpnet"].function(logits, labels, strong, picked, (0, 1), relation, **settings).sum()
+
+    value = whole(1.0) - whole(0.0)
+    value.backward()
+    return {
+        "loss": value.detach(),
+        "grad_logits_strong": strong.grad,
+        "labels": (picked | (labels == POSITIVE)).double(),
+        "relation": relation,
+        "classwise_acc": accuracy,
+    }
+
+
 FOCUS = {
     "PR": Adapter(pairwise_ranking),
     "Hill": Adapter(hill),
@@ -112,5 +140,6 @@ FOCUS = {
     "partial BCE (known labels only)": Adapter(partial_bce, accepts=lambda params: params["margin"] == 0),
     "DualCoOp pair ASL": Adapter(dualcoop),
     "VLPL EM_PL loss": Adapter(vlpl, accepts=lambda params: params["epoch"] > params["warmup_epoch"]),
+    "SCPNet self-supervised term": Adapter(scpnet),
     "TaI-DPT ranking loss": Adapter(tai_ranking, accepts=lambda params: params["scale_"] == 1),
 }
