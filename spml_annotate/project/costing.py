@@ -78,7 +78,8 @@ def _warnings(fit: Fit, measured: Measured, least: int) -> tuple[str, ...]:
         found.append(f"no price was paid by {least} acts that tell it: every price stays as it is")
     if measured.picks_shown and next(price.fitted for price in fit.prices if price.name == "pick"):
         found.append(
-            f"{measured.picks_shown} of {measured.picks} picks had a proposal shown: `pick` is what they cost like that"
+            f"{measured.picks_shown} of {measured.picks} picks took a class that was proposed, and others may have "
+            "corrected one: `pick` is what they cost like that"
         )
     return tuple(found)
 

@@ -23,7 +23,7 @@ _WHOLE = ("list", "exhaust")  # kinds that are answered bit by bit, and end with
 
 @dataclass(frozen=True)
 class Measured:
-    """Acts with their seconds; why others were ``left_out`` and how many; how many picks had a proposal shown."""
+    """Acts with their seconds; why others were ``left_out`` and how many; how many picks took what was proposed."""
 
     acts: tuple[Act, ...]
     left_out: Mapping[str, int]

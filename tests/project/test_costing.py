@@ -125,7 +125,7 @@ def test_the_stream_of_label_studio_is_picks(blank):
     assert costs.prices.pick == pytest.approx(2.0 * noise.mean(), rel=0.05)
     assert costs.prices.glance == Prices().glance
     assert costs.measured.picks_shown == 25
-    assert any("25 of 60 picks had a proposal shown" in line for line in costs.warnings)
+    assert any("25 of 60 picks took a class that was proposed" in line for line in costs.warnings)
     assert any("only 60 measured answers" in line for line in costs.warnings)
 
 
