@@ -115,7 +115,9 @@ def scpnet(
     else:
         related = weak @ relation.to(weak.dtype).transpose(-1, -2)
     chosen = ((picked != 0) & (labels != NEGATIVE)) | (labels == POSITIVE)
-    consistency = cross_entropy(strong, chosen.to(strong.dtype)) + relation_weight * cross_entropy(strong, related)
+    # Cross-entropy is linear in its target: against the two targets' weighted mean it is both terms at once.
+    weight = 1.0 + relation_weight
+    consistency = weight * cross_entropy(strong, (chosen.to(strong.dtype) + relation_weight * related) / weight)
     used = (picked != 0).any(dim=-1, keepdim=True)
     return supervised + consistency_weight * consistency.masked_fill(~used, 0.0)
 

@@ -1,13 +1,14 @@
 """Losses that want an image's positives above its other classes, without an L x L table of pairs.
 
-What an image's pairs cost is spread evenly over its cells. A ranking says nothing about an image that has no positive,
-or nothing else; so known negatives also get -log(1-p), and known positives without a partner -log p.
+A ranking says nothing about an image that has no positive, or nothing else; so known negatives also get -log(1-p), and
+known positives without a partner -log p.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from spml_annotate.labels import NEGATIVE, POSITIVE
 from spml_annotate.losses import LOSSES
@@ -36,14 +37,15 @@ _KNOWN = (
 def pairwise_ranking(logits: Tensor, labels: Tensor) -> Tensor:
     """Pairwise ranking: every known positive should be more probable, by 1, than every other class of its image.
 
-    Sum over the pairs of a known positive l and a class l' that is none of max(0, 1 - p_l + p_l'): for every positive,
-    n (1 - p_l) + the sum of the n others' p. [*H, B, L].
+    Sum over the pairs of a known positive l and a class l' that is none of max(0, 1 - p_l + p_l'). With m positives and
+    n others that is n (1 - p) at a positive and m p at any other cell. [*H, B, L].
     """
-    positive = is_positive(labels, logits)
-    wrong = torch.sigmoid(torch.where(labels == POSITIVE, -logits, logits))  # 1-p at positives, p elsewhere
-    positives, missing = positive.mean(dim=-1, keepdim=True), (positive * wrong).sum(dim=-1, keepdim=True)
-    others, excess = 1.0 - positives, ((1.0 - positive) * wrong).sum(dim=-1, keepdim=True)
-    return others * missing + positives * excess + _without_ranking(logits, labels)
+    positive = (labels == POSITIVE).expand_as(logits)
+    log_right = logsigmoid(torch.where(positive, logits, -logits))
+    positives = positive.sum(dim=-1, keepdim=True)
+    others = logits.shape[-1] - positives
+    ranking = torch.where(positive, others, positives) * -torch.expm1(log_right)
+    return ranking - log_right.masked_fill(~_without_ranking(labels), 0.0)
 
 
 @LOSSES.register(
@@ -65,7 +67,7 @@ def tai_ranking(logits: Tensor, labels: Tensor, *, margin: Setting = 1.0) -> Ten
     """Ranking by similarity: every known positive should lie a margin above every other class of its image.
 
     Sum over the pairs of a known positive l and a class l' that is none of max(0, margin - s_l + s_l'), by one sort of
-    the image's similarities. [*H, B, L].
+    the image's similarities; spread evenly over the image's cells. [*H, B, L].
 
     Settings:
         margin: in the units of the similarities, the logits.
@@ -75,13 +77,14 @@ def tai_ranking(logits: Tensor, labels: Tensor, *, margin: Setting = 1.0) -> Ten
     # A class is too close to a positive if it lies above the positive's place in this order: its score less the margin.
     places, order = (precise - margin * positive).sort(dim=-1, descending=True)
     ranked = positive.gather(-1, order)
-    other = 1.0 - ranked
-    pairs = ranked * ((other * places).cumsum(dim=-1) - other.cumsum(dim=-1) * places)
-    return pairs.mean(dim=-1, keepdim=True).to(logits.dtype) + _without_ranking(logits, labels)
+    above = (1.0 - ranked).cumsum(dim=-1)  # others down to here
+    positives_above = torch.arange(1, places.shape[-1] + 1, dtype=places.dtype, device=places.device) - above
+    below = positive.sum(dim=-1, keepdim=True) - positives_above
+    pairs = (torch.where(ranked != 0.0, -above, below) * places).mean(dim=-1, keepdim=True)
+    alone = cross_entropy(logits, is_positive(labels, logits)).masked_fill(~_without_ranking(labels), 0.0)
+    return pairs.to(logits.dtype) + alone
 
 
-def _without_ranking(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy at known negatives, and at the positives of an image that has nothing else; 0 at other cells."""
-    nothing_else = (labels == POSITIVE).all(dim=-1, keepdim=True)
-    counted = (labels == NEGATIVE) | nothing_else
-    return cross_entropy(logits, is_positive(labels, logits)).masked_fill(~counted, 0.0)
+def _without_ranking(labels: Tensor) -> Tensor:
+    """True at known negatives, and at the positives of an image that has nothing else."""
+    return (labels == NEGATIVE) | (labels == POSITIVE).all(dim=-1, keepdim=True)
