@@ -52,6 +52,8 @@ _FAMILIES = (
     "vision",
     "robust",
     "presence",
+    "dynamic",
+    "views",
 )
 
 Loss = Callable[..., Any]

@@ -24,7 +24,10 @@ _SINR = {
     "family": "presence",
     "start": "undecided",
 }
-_EXACT = "exact logarithms unless epsilon is the 1e-5 that the code adds inside them; known negatives, which the code cannot say, get -log(1-p)"
+_EXACT = (
+    "exact logarithms unless epsilon is the 1e-5 that the code adds inside them; known negatives, which the code "
+    "cannot say, get -log(1-p)"
+)
 _RECORDS = "; a row with several positives counts as several records"
 
 

@@ -14,7 +14,7 @@ from spml_annotate.states.protocol import LabelState
 
 __all__ = ["STATES", "LabelState"]
 
-_MODULES = ("ema", "learned", "corrected", "last", "selected")
+_MODULES = ("ema", "learned", "corrected", "last", "selected", "drawn", "class_priors")
 
 
 def _load() -> None:

@@ -1,4 +1,4 @@
-"""The p_i largest scores of every class, found without ever sorting a table or holding more than a block of it."""
+"""The p_i largest scores of every class (or smallest), found without sorting a table or holding more than a block."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PATTERN = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by the size of th
 _DIGIT = 256
 
 
-def choose_largest(scores: Tensor, labels: Tensor, quota: Tensor, chosen: Tensor) -> None:
+def choose_largest(scores: Tensor, labels: Tensor, quota: Tensor, chosen: Tensor, *, smallest: bool = False) -> None:
     """Set ``chosen`` to True at the largest scores of every class, as many as the quota says, False elsewhere.
 
     The bit patterns of numbers >= 0 are ordered like the numbers. Histograms of one byte of the pattern after another,
@@ -21,12 +21,14 @@ def choose_largest(scores: Tensor, labels: Tensor, quota: Tensor, chosen: Tensor
 
     Args:
         scores: [H, n, L], numbers >= 0 of 2, 4 or 8 bytes.
-        labels: int8 [H, n, L]; known negatives are never chosen.
+        labels: int8 [H, n, L]; known negatives are never chosen. Or bool, True where a cell may be chosen.
         quota: int64 [H, L]; more than can be chosen means all.
         chosen: bool [H, n, L], overwritten.
+        smallest: choose the smallest scores instead; among equal ones the first rows as well.
     """
     size = scores.element_size()
     patterns = scores.view(_PATTERN[size])
+    flip = torch.iinfo(patterns.dtype).max if smallest else 0  # turns the order of the patterns round
     blocks = row_blocks(tuple(scores.shape))
     device = scores.device  # the scores may be mapped from a file while labels and quota are on another device
     left = quota.to(device)
@@ -35,9 +37,10 @@ def choose_largest(scores: Tensor, labels: Tensor, quota: Tensor, chosen: Tensor
         counts = torch.zeros((*left.shape, _DIGIT), dtype=torch.int64, device=device)
         for block in blocks:
             counted = _open(labels, block, device)
+            part = _patterns(patterns, block, flip)
             if shift < 8 * size - 8:
-                counted &= (patterns[:, block] >> (shift + 8)) == threshold[:, None].to(patterns.dtype)
-            counts += _histogram(patterns[:, block] >> shift, counted)
+                counted &= (part >> (shift + 8)) == threshold[:, None].to(patterns.dtype)
+            counts += _histogram(part >> shift, counted)
         at_least = counts.flip(-1).cumsum(-1).flip(-1)
         if shift == 8 * size - 8:
             left = torch.minimum(left, at_least[..., 0])
@@ -46,7 +49,12 @@ def choose_largest(scores: Tensor, labels: Tensor, quota: Tensor, chosen: Tensor
         threshold = threshold * _DIGIT + digit[..., 0]
     none = left == 0  # with one to choose at least, one is left at the threshold
     threshold = threshold.masked_fill(none, torch.iinfo(patterns.dtype).max).to(patterns.dtype)
-    _mark(patterns, labels, threshold, left, chosen, blocks)
+    _mark(patterns, flip, labels, threshold, left, chosen, blocks)
+
+
+def _patterns(patterns: Tensor, block: slice, flip: int) -> Tensor:
+    """Bit patterns of a block of rows, in descending order if they are flipped."""
+    return patterns[:, block] ^ flip if flip else patterns[:, block]
 
 
 def _open(labels: Tensor, block: slice, device: torch.device) -> Tensor:
@@ -64,11 +72,17 @@ def _histogram(patterns: Tensor, counted: Tensor) -> Tensor:
 
 
 def _mark(
-    patterns: Tensor, labels: Tensor, threshold: Tensor, ties: Tensor, chosen: Tensor, blocks: list[slice]
+    patterns: Tensor,
+    flip: int,
+    labels: Tensor,
+    threshold: Tensor,
+    ties: Tensor,
+    chosen: Tensor,
+    blocks: list[slice],
 ) -> None:
     """Mark what is above the threshold, and the first ``ties`` rows that are equal to it."""
     for block in blocks:
-        part, candidates = patterns[:, block], _open(labels, block, patterns.device)
+        part, candidates = _patterns(patterns, block, flip), _open(labels, block, patterns.device)
         equal = candidates & (part == threshold[:, None])
         order = equal.cumsum(dim=1)
         chosen[:, block] = (candidates & (part > threshold[:, None])) | (equal & (order <= ties[:, None]))

@@ -150,11 +150,10 @@ class AsymmetricState(LastScores):
         super().end_epoch(epoch)
         if epoch + 1 < self._warm_up or self._epochs <= self._warm_up:
             return
-        left = torch.zeros_like(self.quota)
+        chosen = allocate(tuple(self.open.shape), torch.bool, self._device, self._memory_limit)
+        choose_largest(self.scores, self.open, self.quota, chosen, smallest=True)
         for block in row_blocks(tuple(self.open.shape)):
-            left += self.open[:, block].sum(dim=1).to(left.device)
-        # What stays open are the largest of those that were, so one choice of the largest serves.
-        choose_largest(self.scores, self.open, (left - self.quota).clamp(min=0), self.open)
+            self.open[:, block] &= ~chosen[:, block]
 
     def tables(self) -> dict[str, Tensor]:
         """What is saved."""

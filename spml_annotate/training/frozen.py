@@ -61,7 +61,7 @@ def fit_heads(
         MismatchError: if the shapes do not fit together.
     """
     tables = _tables(labels, features)
-    methods = [resolve(run.loss, run.settings, expected_positives=expected_positives) for run in runs]
+    methods = [resolve(run.loss, run.settings, expected_positives=expected_positives, epochs=epochs) for run in runs]
     codes = [
         usable_labels(method, _label_set(tables, run), as_published=as_published)
         for run, method in zip(runs, methods, strict=True)

@@ -44,11 +44,17 @@ class Method:
         return tuple(name for name in needed if name not in _SUPPLIED and name not in filled)
 
 
-def resolve(name: str, settings: Mapping[str, Any] | None = None, *, expected_positives: float | None = None) -> Method:
+def resolve(
+    name: str,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    expected_positives: float | None = None,
+    epochs: int | None = None,
+) -> Method:
     """Look a method up and fill in its settings.
 
-    A setting goes to the loss or to its state, whichever has it (both, if both have it). ``expected_positives`` (k) is
-    filled in where the method has it and the user did not set it.
+    A setting goes to the loss or to its state, whichever has it (both, if both have it). ``expected_positives`` (k)
+    and the ``epochs`` of the training are filled in where the method has them and the user did not set them.
 
     Raises:
         SettingError: for an unknown loss or a setting that neither the loss nor its state has.
@@ -63,6 +69,8 @@ def resolve(name: str, settings: Mapping[str, Any] | None = None, *, expected_po
             loss.checked({key: given[key]})  # raises, with the nearest name
     if expected_positives is not None:
         given.setdefault("expected_positives", float(expected_positives))
+    if epochs is not None:
+        given.setdefault("epochs", epochs)
     loss_settings = loss.checked({k: v for k, v in given.items() if k in loss.settings})
     state_settings = state.checked({k: v for k, v in given.items() if k in state_known}) if state else {}
     return Method(name, loss, loss_settings, state, state_settings)

@@ -21,6 +21,7 @@ _MAKERS: dict[str, Callable[[Shape, torch.Generator], Any]] = {
     "background": lambda shape, draw: 3.0 * torch.randn(shape, generator=draw, dtype=torch.float64),
     "strong": lambda shape, draw: 3.0 * torch.randn(shape, generator=draw, dtype=torch.float64),
     "picked": lambda shape, draw: (torch.rand(shape, generator=draw) < 0.6).double(),
+    "latent": lambda shape, draw: torch.rand((*shape, 2, 3), generator=draw, dtype=torch.float64) + 0.2,
     "teacher": lambda shape, draw: tables(shape, draw)["mixed"],
 }
 

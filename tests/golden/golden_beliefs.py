@@ -9,6 +9,7 @@ from golden_file import observed, recode, table
 
 from spml_annotate.labels import POSITIVE, UNKNOWN
 from spml_annotate.losses import LOSSES
+from spml_annotate.losses.dynamic import negative_weight, pseudo_label_weight
 from spml_annotate.states import STATES
 from spml_annotate.states.multifocus import multifocus_labels
 
@@ -222,6 +223,85 @@ def em_apl_sequence(entry: Entry, inputs: Entry) -> Values:
     return {"steps": steps}
 
 
+def zhang(entry: Entry, inputs: Entry) -> Values:
+    """Epochs of one batch, in which all unknown cells take part."""
+    params = entry["params"]
+    labels = observed(entry, inputs)
+    state = STATES["drawn"].function(labels[None], share=params["q"], storage="float64")
+    rows = torch.arange(len(labels))
+    steps = []
+    for epoch, view in enumerate(EPOCHS[: len(entry["outputs"]["steps"])]):
+        logits = table(inputs[view])[None].requires_grad_()
+        progress = (epoch, params["e_T"])
+        settings = {"least_negative_weight": params["gamma"], "lead": float(params["m"])}
+        function = LOSSES["dynamic-partial"].function
+        value = function(logits, labels, **state.read(rows), progress=progress, **settings).mean()
+        (gradient,) = torch.autograd.grad(value, logits)
+        state.write(rows, {"logits": logits.detach()})
+        state.end_epoch(epoch)
+        beta = negative_weight(labels, logits[0], params["gamma"]).squeeze()
+        weight = pseudo_label_weight(progress, params["m"], printed=False)
+        step = {"loss": value.detach(), "alpha": 1.0 - beta, "beta": beta, "d": weight, "grad_logits": gradient[0]}
+        steps.append(step)
+    return {"steps": steps}
+
+
+def lac(entry: Entry, inputs: Entry) -> Values:
+    params = entry["params"]
+    strong = table(inputs["logits_strong"]).requires_grad_()
+    found = run(
+        "lac",
+        entry,
+        inputs,
+        observed(entry, inputs),
+        mean,
+        strong=strong,
+        score_threshold=params["threshold"],
+        consistency_weight=params["lambda_plc"],
+    )
+    return {**found, "grad_strong": strong.grad}
+
+
+def crisp(entry: Entry, inputs: Entry) -> Values:
+    """Priors estimated from the logits, and the risk with them; the paper sums over the classes."""
+    params = entry["params"]
+    labels = observed(entry, inputs)
+    state = STATES["class-priors"].function(
+        labels[None], confidence=params["delta"], slack=params["tau"], storage="float64"
+    )
+    rows = torch.arange(len(labels))
+    state.write(rows, {"logits": table(inputs["logits"])[None]})
+    state.end_epoch(0)
+    priors = state.read(rows)["priors"][0]
+    return {**run("crisp", entry, inputs, labels, class_sum, priors=priors), "priors": priors[0]}
+
+
+def mime_bottleneck(entry: Entry, inputs: Entry) -> Values:
+    """A bottleneck of two coordinates, made of further logits."""
+    labels = observed(entry, inputs)
+    beta = entry["params"]["beta"]
+    centre = 0.5 * torch.stack([table(inputs["logits_2"]), table(inputs["logits_3"])], dim=-1)
+    width = torch.nn.functional.softplus(torch.stack([table(inputs["logits_other"]), table(inputs["logits_4"])], -1))
+    given = {"expected": torch.zeros(labels.shape), "latent": torch.stack([centre, width], dim=-2)}
+    found = run("mime", entry, inputs, labels, mean, divergence_weight=beta, **given)
+    without = run("mime", entry, inputs, labels, mean, divergence_weight=0.0, **given)
+    alone = run("mime", entry, inputs, labels, mean, divergence_weight=1.0, **given)
+    return {**found, "kl_term": beta * (alone["loss"] - without["loss"])}
+
+
+def mime_sequence(entry: Entry, inputs: Entry) -> Values:
+    labels = observed(entry, inputs)
+    state = STATES["confident"].function(labels[None], score_threshold=entry["params"]["theta"], warm_up=0)
+    rows = torch.arange(len(labels))
+    steps = []
+    for epoch, view in enumerate(EPOCHS[: len(entry["outputs"]["steps"])]):
+        state.write(rows, {"logits": table(inputs[view])[None]})
+        state.end_epoch(epoch)
+        positive = ((state.read(rows)["expected"][0] != 0) | (labels == POSITIVE)).flatten()
+        steps.append({"n_pos_after": int(positive.sum()), "pos_cells_after": positive.nonzero().flatten()})
+    return {"steps": steps}
+
+
 BELIEFS = {
     "LL-Ct": Adapter(ll_ct),
     "LL-Cp": Adapter(ll_cp_or_ct),
@@ -233,6 +313,11 @@ BELIEFS = {
     "SINR an_ssdl": Adapter(sinr("sinr-ssdl")),
     "SINR an_ssdl_me": Adapter(sinr("sinr-ssdl", maximise_entropy=True)),
     "EM+APL (4 epochs, one batch each)": Adapter(em_apl_sequence),
+    "Zhang dynamic pseudo-label loss (3 epochs)": Adapter(zhang),
+    "LAC stage 1 (AN + PLC)": Adapter(lac),
+    "CRISP (priors and unbiased risk, absolute loss)": Adapter(crisp),
+    "MIME (VIB loss, development repo)": Adapter(mime_bottleneck),
+    "MIME pseudo-labels (3 passes)": Adapter(mime_sequence),
     "GR loss": Adapter(gr),
     "GPR loss (AEVLP)": Adapter(gpr),
     "DAMP pseudo-labels (AEVLP)": Adapter(damp),

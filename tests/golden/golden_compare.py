@@ -27,6 +27,7 @@ _VIEWS = {
     "grad_l2": ("grad_logits", "l2"),
     "grad_sum": ("grad_logits", "sum"),
     "grad_estimator_l2": ("grad_estimator_logits", "l2"),
+    "grad_strong_l2": ("grad_strong", "l2"),
     "grad_estimator_sum": ("grad_estimator_logits", "sum"),
 }
 

@@ -59,6 +59,8 @@ def test_choice_equals_a_plain_sort(dtype, data):
         patch.setattr(tables, "BLOCK_CELLS", data.draw(st.integers(1, 40)))
         choose_largest(scores, labels, quota, chosen)
     np.testing.assert_array_equal(chosen.numpy(), plain_choice(scores.numpy(), labels.numpy(), quota.numpy()))
+    choose_largest(scores, labels != NEGATIVE, quota, chosen, smallest=True)
+    np.testing.assert_array_equal(chosen.numpy(), plain_choice(-scores.numpy(), labels.numpy(), quota.numpy()))
 
 
 def test_choice_keeps_every_bit_of_the_score():
