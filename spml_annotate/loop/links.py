@@ -137,11 +137,16 @@ class LinkStore:
 
     def __init__(self, folder: str | Path) -> None:
         self.path = Path(folder) / FILE
-        self._lock = threading.RLock()
+        self._lock, self._reading = threading.RLock(), threading.Lock()
         with reporting(self.path):
-            self._connection = sqlite3.connect(self.path, timeout=60.0, isolation_level=None, check_same_thread=False)
+            self._connection = self._connect()
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.executescript(_SCHEMA)
+            # of its own: `/setup` must not wait for a thread that waits until another process has written
+            self._reader = self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=60.0, isolation_level=None, check_same_thread=False)
 
     # Links
 
@@ -287,6 +292,14 @@ class LinkStore:
             [(link, p.task, version, p.priority, p.arm, int(p.hidden), json.dumps(p.proposed)) for p in places],
         )
 
+    def queued(self, link: int) -> list[str]:
+        """Versions that have a queue."""
+        return [version for (version,) in self._all("SELECT DISTINCT version FROM queue WHERE link = ?", (link,))]
+
+    def forget_queues(self, link: int, versions: Iterable[str]) -> None:
+        """Forget the queues of versions that nobody can have open any more."""
+        self._run("DELETE FROM queue WHERE link = ? AND version = ?", [(link, version) for version in versions])
+
     def places(self, link: int, version: str) -> dict[int, Place]:
         """Task → its place in the queue of a version."""
         found = self._all(
@@ -315,16 +328,17 @@ class LinkStore:
 
     def close(self) -> None:
         """Let go of the file."""
-        with self._lock:
+        with self._lock, self._reading:
             self._connection.close()
+            self._reader.close()
 
     def _run(self, statement: str, values: Sequence[tuple[object, ...]]) -> None:
         with self._lock, reporting(self.path), transaction(self._connection):
             self._connection.executemany(statement, values)
 
     def _all(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
-        with self._lock, reporting(self.path):
-            return self._connection.execute(query, values).fetchall()
+        with self._reading, reporting(self.path):
+            return self._reader.execute(query, values).fetchall()
 
 
 def version_name(model: str, tag: str) -> str:

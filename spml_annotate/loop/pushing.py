@@ -11,7 +11,7 @@ import logging
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -27,6 +27,8 @@ from spml_annotate.studio.config import parse_config
 logger = logging.getLogger(__name__)
 
 BATCH = 500
+QUEUES = 8
+"""Queues of so many versions that Label Studio holds no more are kept, for answers that are read late."""
 WAITS = (1.0, 4.0, 10.0)
 """Seconds between attempts while Label Studio does not answer."""
 
@@ -156,6 +158,7 @@ def publish(
     if row is not None or version in versions:  # Label Studio refuses a version that it has never seen
         _follow(client, link.project, version)
     _delete(client, link.project, _older(versions, link), version)
+    links.forget_queues(link.id, _older(links.queued(link.id), link)[:-QUEUES])
     return link
 
 
@@ -218,7 +221,7 @@ def _own(link: Link) -> re.Pattern[str]:
     return re.compile(rf"spml-(\d{{4,}})-{re.escape(link.tag)}")
 
 
-def _older(versions: Mapping[str, int], link: Link) -> list[str]:
+def _older(versions: Iterable[str], link: Link) -> list[str]:
     """Versions of ours before the previous one."""
     found = [(int(match[1]), name) for name in versions if (match := _own(link).fullmatch(name)) is not None]
     before = sorted(item for item in found if item[1] != link.version)

@@ -4,7 +4,7 @@ import pytest
 from round_world import round_world
 
 from spml_annotate.loop import pushing
-from spml_annotate.loop.links import MAIN, LinkStore
+from spml_annotate.loop.links import MAIN, LinkStore, Place
 from spml_annotate.loop.pushing import our_backend, publish, push
 from spml_annotate.loop.queue import task_prediction
 from spml_annotate.project import Project
@@ -52,6 +52,18 @@ def test_a_refused_task_costs_the_others_nothing(label_studio, tmp_path):
         config = parse_config(world.link.config)
         ready = [{"task": task, **task_prediction(config, {}, None, {}, "v9")} for task in [*world.tasks, 10**9]]
         assert pushing._send(world.client, world.project, ready, "v9", print) == (5, "")
+
+
+@pytest.mark.slow
+def test_queues_of_versions_long_gone_are_forgotten(label_studio, tmp_path):
+    with round_world(tmp_path, label_studio, each=1) as world:
+        places = [Place(task, 0.5, "chosen", False, ()) for task in world.tasks]
+        ours = [f"spml-{number:04d}-{world.link.tag}" for number in range(20)]
+        for version in ours:
+            world.links.queue(world.link.id, version, places)
+        publish(world.links, world.link, world.client, world.settings, version=ours[-1])
+        assert sorted(world.links.queued(world.link.id)) == ours[-2 - pushing.QUEUES :]
+        assert set(world.links.places(world.link.id, ours[-1])) == set(world.tasks)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import errno
 import sqlite3
+import threading
 import time
 
 import pytest
@@ -109,3 +110,22 @@ def test_a_full_disk_and_a_silent_label_studio_pass(tmp_path):
         write_atomically(tmp_path / "folder" / "file", refuse)
     assert not _may_pass(missing.value)
     assert not _may_pass(RemoteError("no such token", status=401))
+
+
+def test_setup_waits_for_nobody_who_writes(hub):
+    links = hub.served()[0].links
+    other = sqlite3.connect(links.path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")  # a training process puts a long queue down
+    writer = threading.Thread(target=links.update, args=(1,), kwargs={"cursor": "later"})
+    reader = threading.Thread(target=links.get, args=(1,))
+    writer.start()
+    time.sleep(0.2)
+    reader.start()
+    reader.join(10.0)
+    blocked = reader.is_alive()
+    other.execute("ROLLBACK")
+    writer.join()
+    reader.join()
+    other.close()
+    assert not blocked
+    assert links.get(1).cursor == "later"
