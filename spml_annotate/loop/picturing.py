@@ -30,6 +30,7 @@ AT_ONCE = 8
 FIRST_PAUSE, LONGEST_PAUSE = 60.0, 6 * 3600.0
 AGAIN_AT_MOST = 200
 """Pictures that one pull tries again."""
+_NAMED = 5  # tasks without a picture that one pull names: a host that is not allowed spoils all of them
 
 
 class Fetcher(Protocol):
@@ -123,8 +124,10 @@ def add_pictures(workspace: Workspace, fetcher: Fetcher, missing: Sequence[Shown
         failed = {name: entry.error for name, entry in entries.items() if entry.error is not None}
         _note_failures(workspace, failed)
     broken = [(shown.task, failed[shown.name] or "") for shown in missing if shown.name in failed]
-    for task, why in broken:
+    for task, why in broken[:_NAMED]:
         logger.warning("Label Studio task %d has no usable picture: %s", task, why)
+    if len(broken) > _NAMED:
+        logger.warning("... and %d more tasks have none", len(broken) - _NAMED)
     return Pictured({shown.task: rows[shown.name] for shown in missing}, len(rows) - before, broken)
 
 

@@ -169,7 +169,7 @@ def _train(project: Project, settings: StudioSettings, *, wanted: bool, say: Cal
     if not positives:
         if outdated:
             raise DataError("the features have changed and no positive is known to train on; answer some questions")
-        say("nothing to train on: no positive is known yet")
+        say(f"nothing to train on: {_why_nothing(project)}")
         return None
     loss, epochs = training_plan(settings.loss, positives, images)
     if model is not None and _state(project, loss) == {
@@ -182,6 +182,16 @@ def _train(project: Project, settings: StudioSettings, *, wanted: bool, say: Cal
     found = project.propose().proposals
     say(f"{len(found.positives)} expected positives, {len(found.negatives)} expected negatives")
     return done
+
+
+def _why_nothing(project: Project) -> str:
+    """Why there is no positive to train on, although answers may have come."""
+    rows, _, values = project.labels.cells()
+    errors = project.workspace.images.errors()
+    unreadable = sorted({int(row) for row in rows[values == POSITIVE]} & errors.keys())
+    if not unreadable:
+        return "no positive is known yet"
+    return f"the pictures of all {len(unreadable)} labelled images are missing, such as {errors[unreadable[0]]}"
 
 
 def _features(project: Project) -> str | None:

@@ -93,8 +93,13 @@ def _compute(
         built.key, workspace.images.fingerprint, count, built.features_dim, backbone=built.key
     )
     pictures = FilePictures(paths)
+
+    def flag(row: int, why: str) -> None:
+        if row not in faults or paths[row].is_file():  # why a picture never came says more than that there is no file
+            workspace.images.flag(row, why)
+
     with writer:
-        embed_pictures(pictures, built, writer, batch_size=batch_size, precision=precision, flag=workspace.images.flag)
+        embed_pictures(pictures, built, writer, batch_size=batch_size, precision=precision, flag=flag)
     workspace.update(features=FeatureSettings(**{**vars(wanted), "key": built.key}))
     behind = [item for item in again if item.row < known]
     if behind:

@@ -205,3 +205,18 @@ def test_a_class_that_leaves_the_config_leaves_the_proposals(world):
     quiet, _ = world.round(train=False)
     assert quiet.pushed.sent == 0, "a class that was added makes nothing wrong"
     assert {one["id"] for one in world.stored()[trained.version].values()} == ids
+
+
+def test_why_nothing_is_trained_where_no_labelled_picture_may_be_read(world, caplog):
+    key = parse_config(world.link.config).key
+    there = [{"data": {key: f"http://127.0.0.9:1/{number}.png"}} for number in range(9)]
+    tasks = world.client.import_tasks(world.project, there)
+    world.truth |= dict.fromkeys(tasks, KINDS[0])
+    world.label(tasks)
+    done, said = world.round(train=True)
+    assert done.trained is None
+    (why,) = [line for line in said if line.startswith("nothing to train on")]
+    assert "all 9 labelled images" in why
+    assert "no host that images may come from" in why
+    assert sum("127.0.0.9" in line for line in caplog.messages) == 5, "a few are enough"
+    assert "... and 4 more tasks have none" in caplog.messages
