@@ -120,6 +120,7 @@ def scpnet(entry: Entry, inputs: Entry) -> Values:
     return {
         "loss": value.detach(),
         "grad_logits_strong": strong.grad,
+        "grad_logits": strong.grad,  # by this name where only its norm or sum is held
         "labels": (picked | (labels == POSITIVE)).double(),
         "relation": relation,
         "classwise_acc": accuracy,

@@ -1,4 +1,4 @@
-"""Writes losses_core.json, the compact copy of the reference values that our losses cover.
+"""Writes losses_core.json, the compact copy of the reference values that our losses cover: not all, but of each method.
 
 python tests/golden/make_core.py FILE    # FILE: the whole file of reference values
 """
@@ -6,8 +6,9 @@ python tests/golden/make_core.py FILE    # FILE: the whole file of reference val
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
-from golden_file import COMPACT, VIEWS
+from golden_file import COMPACT, VIEWS, Golden, load_golden
 from golden_methods import adapter_of
 
 LABELS = ("obs_spl", "obs_ppl", "obs_pal")
@@ -16,11 +17,31 @@ ABOUT = (
     "repository and commit whose released code computed it on these inputs (source: authors-code), or says that it is "
     "an evaluation of a paper's printed equations."
 )
+SHORT = 4000  # characters of an entry that any set may keep
+
+
+def kept(golden: Golden) -> list[dict[str, Any]]:
+    """Of the entries that our losses cover, those that the copy keeps.
+
+    Of small sets all; of large ones those that are short; of those between them also the first of every method and
+    kind of labels.
+    """
+    seen: set[tuple[str, str, str]] = set()
+    chosen = []
+    for entry in golden.entries:
+        inputs, key = golden.input_sets[entry["input_set"]], (entry["input_set"], entry["method"], entry["labels"])
+        cells = inputs["N"] * inputs["L"]
+        if adapter_of(entry) is None:
+            continue
+        if cells <= 100 or len(json.dumps(entry)) <= SHORT or (cells <= 1000 and key not in seen):
+            seen.add(key)
+            chosen.append(entry)
+    return chosen
 
 
 def main(source: Path) -> None:
     whole = json.loads(source.read_text())
-    entries = [entry for entry in whole["entries"] if adapter_of(entry) is not None]
+    entries = kept(load_golden(source))
     used = {entry["input_set"] for entry in entries}
     sets = {
         name: {field: values[field] for field in (*VIEWS, *LABELS) if field in values}
