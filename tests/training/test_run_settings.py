@@ -6,6 +6,7 @@ import pytest
 from spml_annotate.labels import NEGATIVE, UNKNOWN
 from spml_annotate.training import HeadRun, fit_heads
 from spml_annotate.training.heads import ROW_LENGTH, Scaling
+from spml_annotate.training.inputs import resolve
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(90, 10)).astype(np.float32)
@@ -52,3 +53,9 @@ def test_every_row_is_scaled_to_the_same_length_however_near_the_middle():
     plain *= ROW_LENGTH / np.linalg.norm(plain, axis=1, keepdims=True)
     np.testing.assert_allclose(scaling.apply(FEATURES), plain, atol=1e-4)
     np.testing.assert_allclose(Scaling.of(FEATURES, block=7).scale, scaling.scale, rtol=1e-6)
+
+
+def test_a_state_with_a_schedule_is_told_how_long_the_training_is():
+    assert resolve("em-apl", epochs=25).state_settings["epochs"] == 25
+    assert resolve("em-apl", {"epochs": 7}, epochs=25).state_settings["epochs"] == 7
+    assert "epochs" not in resolve("em", epochs=25).settings
