@@ -27,6 +27,7 @@ _NOT_SELECTIVE = "exact logarithms where the code clamps their argument at 1e-8;
     repository="Alibaba-MIIL/ASL",
     family="focus",
     certainty="A",
+    start="undecided",  # it hardly pushes, below the shift not at all, where a class already counts as rare
     published_defaults={
         "AsymmetricLoss": {"positive_focus": 1.0, "negative_focus": 4.0, "shift": 0.05, "detach_focus": True},
         "AsymmetricLossOptimized": {"positive_focus": 1.0, "negative_focus": 4.0, "shift": 0.05, "detach_focus": False},

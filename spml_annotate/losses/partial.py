@@ -86,6 +86,7 @@ def partial_bce(
     repository="Alibaba-MIIL/PartialLabelingCSL",
     family="partial",
     certainty="A",
+    start="undecided",  # as `asl`
     published_defaults={
         "code": {
             "mode": "negative",
@@ -187,6 +188,7 @@ def _likely(
     repository="sunxm2357/DualCoOp",
     family="partial",
     certainty="A",
+    start="undecided",  # as `asl`
     needs_negatives=True,
     label_kinds=_NEEDS_BOTH,
     published_defaults={"all": {"positive_focus": 1.0, "negative_focus": 2.0, "shift": 0.05}},
