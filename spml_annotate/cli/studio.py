@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -300,7 +303,15 @@ def demo(port: int | None, backend_port: int | None, images: int, keep: Path | N
 
     try:
         with Demo(keep, images=images, port=port, backend_port=backend_port, say=say) as running:
-            click.echo(json.dumps(running.facts._asdict()) if as_json else instructions(running.facts))
+            click.echo(json.dumps(running.facts._asdict()) if as_json else instructions(running.facts, _program()))
             running.watch()
     except KeyboardInterrupt:
         click.echo("stopped both servers" + (f"; everything is kept in {keep}" if keep else ""), err=True)
+
+
+def _program() -> str:
+    """How a second terminal starts this program, in which no virtual environment need be active."""
+    if shutil.which("spml-annotate"):
+        return "spml-annotate"
+    beside = Path(sys.executable).with_name("spml-annotate")
+    return shlex.quote(str(beside)) if beside.exists() else f"{shlex.quote(sys.executable)} -m spml_annotate"

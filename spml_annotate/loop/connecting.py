@@ -87,6 +87,8 @@ def connect_backend(
 ) -> Connection:
     """Connect the backend at a URL to a Label Studio project, or mend the connection that is there.
 
+    A backend that was connected at another address has moved: its row and its webhook move with it.
+
     Args:
         links: where the backend's id is noted.
         link: the Label Studio project.
@@ -98,7 +100,7 @@ def connect_backend(
         RemoteError: if the backend does not answer, or Label Studio refuses it, with the remedy.
     """
     trouble = _trouble(url, basic)
-    row = _row(client, link, url) or _make_row(client, link, url, basic, trouble)
+    row = _connected(client, link, url, basic, trouble)
     notes = [f"{trouble}; Label Studio reaches it, this machine does not"] if trouble else []
     link = links.update(link.id, backend=int(row["id"]))
     announced = row.get("model_version")
@@ -168,20 +170,35 @@ def _trouble(url: str, basic: Basic | None) -> str:
     if reply.status == 200:
         return ""
     said = f"HTTP {reply.status}" if reply.status else str(reply.body)
-    return f"the backend at {url} does not answer from here ({said}); start it with `spml-annotate serve --project DIR`"
+    remedy = "start it with `spml-annotate serve --project DIR`, or say with --backend URL where it is"
+    return f"the backend at {url} does not answer from here ({said}); {remedy}"
 
 
-def _row(client: StudioClient, link: Link, url: str) -> dict[str, Any] | None:
-    return next((row for row in client.backends(link.project) if same_place(str(row["url"]), url)), None)
-
-
-def _make_row(client: StudioClient, link: Link, url: str, basic: Basic | None, trouble: str) -> dict[str, Any]:
+def _connected(client: StudioClient, link: Link, url: str, basic: Basic | None, trouble: str) -> dict[str, Any]:
+    """The backend's row at a URL: the one that is there, the one it had at another address, or a new one."""
+    rows = client.backends(link.project)
+    there = next((row for row in rows if same_place(str(row["url"]), url)), None)
+    if there is not None:
+        return there
+    moved = next((row for row in rows if row["id"] == link.backend), None)
     try:
-        return client.connect_backend(link.project, url, link.version, basic=basic)
+        if moved is None:
+            return client.connect_backend(link.project, url, link.version, basic=basic)
+        # A second row would not do: Label Studio looks at the title of the oldest one, and calls all their webhooks.
+        row = client.rename_backend(int(moved["id"]), link.version, url, link.project, basic)
+        _move_webhook(client, link, str(moved["url"]), url)
+        return row
     except RemoteError as error:
         if error.status == 403:
             raise _explained(error) from None
-        raise RemoteError(f"{trouble}; Label Studio says: {error}") if trouble else error from None
+        words = str(error).split(". ", 1)[0]  # what follows is general advice in HTML, and an exception's text
+        raise RemoteError(f"{trouble}; Label Studio says: {words}") if trouble else error from None
+
+
+def _move_webhook(client: StudioClient, link: Link, old: str, new: str) -> None:
+    for hook in client.webhooks(link.project):
+        if same_place(str(hook["url"]), join(old, "/webhook")):
+            client.request("PATCH", f"/api/webhooks/{hook['id']}/", json={"url": join(new, "/webhook")})
 
 
 def _explained(error: RemoteError) -> RemoteError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -15,13 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, Self
+from urllib.parse import urlsplit
 
 import numpy as np
 
 from spml_annotate.errors import RemoteError, SettingError
 from spml_annotate.loop.connecting import call
 from spml_annotate.loop.creating import Plan, create_studio_project
-from spml_annotate.loop.links import LinkStore
+from spml_annotate.loop.links import MAIN, LinkStore
 from spml_annotate.project import Project
 from spml_annotate.studio.launch import LocalLabelStudio
 
@@ -93,6 +95,7 @@ class Demo:
         self._opened = ExitStack()
         self._backend: subprocess.Popen[bytes] | None = None
         self._facts: DemoFacts | None = None
+        self._link = 0
 
     @property
     def facts(self) -> DemoFacts:
@@ -122,7 +125,9 @@ class Demo:
         with _project(folder, self.images) as project, closing(LinkStore(folder / PROJECT)) as links:
             self.say("starting Label Studio (the first time takes about a minute)")
             studio = self._opened.enter_context(
-                LocalLabelStudio(folder / STUDIO, port=self.port, username=USERNAME, password=PASSWORD)
+                LocalLabelStudio(
+                    folder / STUDIO, port=self.port or _port_before(links), username=USERNAME, password=PASSWORD
+                )
             )
             backend = self._start_backend(folder, studio)
             plan = Plan(title="spml-annotate demo", backend=backend)
@@ -131,6 +136,7 @@ class Demo:
         for note in created.notes:
             self.say(f"note: {note}")
         assert self._backend is not None
+        self._link = created.link.id
         self._facts = DemoFacts(
             studio.url,
             USERNAME,
@@ -182,11 +188,11 @@ class Demo:
         seen = ""
         with closing(LinkStore(folder / PROJECT)) as links:
             while True:
-                link = links.find(self.facts.project, host=self.facts.url)
-                if link is not None and link.version != seen:
+                version = links.get(self._link).version
+                if version != seen:
                     if seen:
-                        self.say(f"version {link.version} is in use: trained on the answers until now")
-                    seen = link.version
+                        self.say(f"version {version} is in use: trained on the answers until now")
+                    seen = version
                 if self._backend.poll() is not None:
                     raise RemoteError(f"the backend stopped ({folder / LOG}): {_tail(folder / LOG)}")
                 if not alive(self.facts.label_studio_pid):
@@ -194,24 +200,24 @@ class Demo:
                 time.sleep(POLL_SECONDS)
 
 
-def instructions(facts: DemoFacts) -> str:
-    """What to click, what to expect and how to go on, as text for a terminal."""
-    project = Path(facts.folder) / PROJECT
+def instructions(facts: DemoFacts, program: str = "spml-annotate") -> str:
+    """What to click, what to expect and how to go on, as text for a terminal; ``program`` is how a shell finds us."""
     return f"""
 Label Studio runs at {facts.page}
   log in as  {facts.username}   password  {facts.password}
 
-1. Click "Label All Tasks" (top right). Each picture shows a few handwritten digits.
+1. Click "Label All Tasks" (above the list). Each picture shows a few handwritten digits.
 2. Name ONE colour that you see: click it, or press the key shown beside it. Then press "Submit" (Ctrl+Enter).
 3. After 20 answers the model trains by itself, in about a minute; this terminal says when its version is in use.
    From then on pictures come with a proposal that is ticked already: submit it, or correct it. What is most useful
-   comes first. (Settings > Model > "Start Training" trains at once.)
+   comes first. (Settings > Model > the three dots > "Start Training" trains at once.)
 
 In a second terminal, whenever you like:
-  spml-annotate status --project {project}
-  spml-annotate studio doctor --project {project} --url {facts.url}   (first: export LABEL_STUDIO_API_KEY=...,
-      the token under Account & Settings > Legacy Token)
-  spml-annotate export labelled --project {project}
+  export SPML_PROJECT={shlex.quote(str(Path(facts.folder) / PROJECT))}
+  {program} status
+  {program} export labelled
+and, with LABEL_STUDIO_API_KEY set to the token under Account & Settings > Legacy Token:
+  {program} studio doctor --url {facts.url}
 
 Ctrl+C here stops both servers.
 """
@@ -247,6 +253,16 @@ def alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _port_before(links: LinkStore) -> int | None:
+    """The port that Label Studio had the last time, if it is free: pages that are open in a browser go on."""
+    link = links.of_kind(MAIN)
+    port = urlsplit(link.host).port if link is not None else None
+    if port is None:
+        return None
+    with socket.socket() as probe:
+        return None if probe.connect_ex(("127.0.0.1", port)) == 0 else port
 
 
 def free_port() -> int:

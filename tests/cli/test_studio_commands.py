@@ -8,6 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from spml_annotate.cli import main
+from spml_annotate.cli.studio import _program
+from spml_annotate.loop.demo import DemoFacts, instructions
 from spml_annotate.loop.links import LinkStore
 from spml_annotate.studio.client import StudioClient
 
@@ -69,6 +71,22 @@ def test_label_studio_that_is_away_fails_the_doctor_with_a_remedy(project):
     assert (check["name"], check["level"]) == ("address", "fail")
     assert check["remedy"]
     assert token not in looked.output
+
+
+def test_a_second_terminal_is_told_a_program_that_it_finds(monkeypatch, tmp_path):
+    program = tmp_path / "bin with spaces" / "spml-annotate"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program.with_name("python3")))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    told = instructions(DemoFacts("http://127.0.0.1:1", "a", "b", 1, "", "", str(tmp_path), 0, 0), _program())
+    assert f"\n  '{program}' status\n" in told
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert _program() == "spml-annotate"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    program.unlink()
+    assert _program().endswith("python3' -m spml_annotate")
 
 
 def test_the_demonstration_needs_label_studio(tmp_path):

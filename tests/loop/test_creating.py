@@ -192,6 +192,24 @@ def test_a_backend_that_wants_a_password_gets_it_with_every_webhook(here, client
     assert mended["headers"] == basic_header(backend.basic)
 
 
+def test_a_backend_that_moved_keeps_its_row_and_its_webhook(here, client, backend):
+    project, links = here
+    done = create_studio_project(project, links, client, Plan())
+    backend.version = done.link.version
+    before = create_studio_project(project, links, client, Plan(backend=backend.url)).connection
+    with small_backend() as elsewhere:
+        elsewhere.version = done.link.version
+        after = create_studio_project(project, links, client, Plan(backend=elsewhere.url)).connection
+        assert (after.backend, after.webhook) == (before.backend, before.webhook)
+        (row,) = client.backends(done.link.project)
+        assert (row["url"], row["title"], row["state"]) == (elsewhere.url, done.link.version, "CO")
+        (hook,) = client.webhooks(done.link.project)
+        assert hook["url"] == elsewhere.url + "/webhook"
+    with pytest.raises(RemoteError, match=r"127\.0\.0\.1:1 does not answer from here"):
+        create_studio_project(project, links, client, Plan(backend="http://127.0.0.1:1"))
+    assert [row["url"] for row in client.backends(done.link.project)] == [elsewhere.url]
+
+
 def test_a_backend_of_another_folder_is_noticed(here, client, backend):
     project, links = here
     done = create_studio_project(project, links, client, Plan(backend=backend.url))

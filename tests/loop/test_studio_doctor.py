@@ -224,6 +224,11 @@ def class_missing_there(world):
     world.project.add_classes(["violet"])
 
 
+def second_backend(world):
+    with small_backend() as other:
+        world.client.connect_backend(world.number, other.url, "somebody else's")
+
+
 def picture_gone(world):
     task = min(world.client.task_ids(world.number))
     data = {**world.client.task(task)["data"], "image": "/data/upload/1/gone.png"}
@@ -264,6 +269,7 @@ PLANTED = [
     (hook_off, "webhook", "fail", "switched off"),
     (hook_twice, "webhook", "warn", "2 webhooks"),
     (leftover, "leftovers", "warn", "Settings > Webhooks"),
+    (second_backend, "leftovers", "warn", "Settings > Model"),
     (title, "versions", "fail", "the order is random"),  # fact 9
     (model_version, "versions", "fail", "studio push"),
     (other_folder, "versions", "fail", "serves another folder"),

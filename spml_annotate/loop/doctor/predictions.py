@@ -76,5 +76,9 @@ def _duplicates(stored: _Stored, current: str) -> Check:
 def _coverage(stored: _Stored, current: str) -> Check:
     if stored.missing:
         found = f"{stored.missing} of {stored.open} open tasks have no prediction of {current}, and are served last"
-        return Check("coverage", "warn", found, f"{_PUSH} (do not use 'Retrieve Predictions': it takes minutes)")
+        remedy = (
+            f"wait a minute if the backend has only just been connected; else {_PUSH} "
+            "(do not use 'Retrieve Predictions': it takes minutes)"
+        )
+        return Check("coverage", "warn", found, remedy)
     return Check("coverage", "ok", f"all {stored.open} open tasks of {stored.tasks} have a prediction of {current}")

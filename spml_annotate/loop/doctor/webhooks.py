@@ -61,8 +61,14 @@ def _answer(case: Case, count: int) -> Check:
 
 
 def _leftovers(case: Case, hooks: list[dict[str, Any]]) -> Check:
-    """Label Studio keeps the webhook of a backend that was deleted, and calls it at every answer."""
-    ours = [join(str(row["url"]), "/webhook") for row in case.client.backends(case.number)]
+    """Backends that are no longer there: Label Studio keeps their webhooks, and calls them at every answer."""
+    rows = case.client.backends(case.number)
+    for row in rows:
+        if case.row is not None and row["id"] != case.row["id"]:
+            found = f"{len(rows)} backends are connected; Label Studio asks the oldest, and calls all at every answer"
+            remedy = f"delete the one at {row['url']} in Settings > Model if it is not wanted, and its webhook"
+            return Check("leftovers", "warn", found, remedy)
+    ours = [join(str(row["url"]), "/webhook") for row in rows]
     left = [
         str(hook["url"])
         for hook in hooks
@@ -73,4 +79,4 @@ def _leftovers(case: Case, hooks: list[dict[str, Any]]) -> Check:
     if left:
         found = f"a webhook still calls {left[0]}, which is no connected backend"
         return Check("leftovers", "warn", found, "delete it in Settings > Webhooks if no other program wants it")
-    return Check("leftovers", "ok", "no webhooks of deleted backends")
+    return Check("leftovers", "ok", "no second backend, and no webhooks of deleted ones")
