@@ -54,20 +54,22 @@ def report_gain(draws: int, seed: int, folder: Path, as_json: bool) -> None:
 
 def _print(gain: Gain) -> None:
     click.echo(f"Label Studio project {gain.project}")
-    click.echo(f"{'':<26}{'chosen':>28}{'random':>28}{'difference':>28}")
     rows: list[tuple[str, str, str, str]] = [
+        ("", "chosen", "random", "difference"),
         ("answers", f"{gain.chosen.answers}", f"{gain.random.answers}", ""),
         ("hours", f"{gain.chosen.hours:.2f}", f"{gain.random.hours:.2f}", ""),
         ("positives", f"{gain.chosen.positives}", f"{gain.random.positives}", ""),
-        _row("positives per hour", gain.chosen, gain.random, "positives_per_hour", f"x {_text(gain.ratio, 2)}"),
+        _row("positives per hour", gain.chosen, gain.random, "positives_per_hour", f"x {_text(gain.ratio, 2)}", 0),
         _row("surprise, nats per answer", gain.chosen, gain.random, "surprise", _text(gain.surprise, 2)),
         _row("surprise, nats per minute", gain.chosen, gain.random, "per_minute", _text(gain.per_minute, 2)),
     ]
     if gain.heads is not None:
         heads = gain.heads
         rows.append(("mAP of heads", _text(heads.chosen, 3), _text(heads.random, 3), _text(heads.difference, 3)))
+    widths = [max(len(row[column]) for row in rows) + 2 for column in range(4)]
     for name, *cells in rows:
-        click.echo(f"{name:<26}" + "".join(f"{cell:>28}" for cell in cells))
+        line = "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+        click.echo(f"{name:<{widths[0]}}{line}".rstrip())
     if gain.heads is not None:
         click.echo(
             f"heads: {gain.heads.answers} answers of each side, {gain.heads.draws} draws, "
@@ -77,8 +79,10 @@ def _print(gain: Gain) -> None:
         click.echo(f"no heads compared: {gain.missing}")
 
 
-def _row(name: str, chosen: ArmGain, random: ArmGain, field: str, difference: str) -> tuple[str, str, str, str]:
-    return name, _text(getattr(chosen, field), 2), _text(getattr(random, field), 2), difference
+def _row(
+    name: str, chosen: ArmGain, random: ArmGain, field: str, difference: str, digits: int = 2
+) -> tuple[str, str, str, str]:
+    return name, _text(getattr(chosen, field), digits), _text(getattr(random, field), digits), difference
 
 
 def _text(estimate: Estimate, digits: int) -> str:

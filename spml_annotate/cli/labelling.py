@@ -188,8 +188,11 @@ def _show(asking: Asking, lines: list[dict[str, Any]], out: Path | None, tasks: 
         extras += [f"{done['hidden']} shown blank"] if done["hidden"] else []
         extras += [f"{done['negatives']} with proposed negatives"] if done.get("negatives") else []
         click.echo(f"{kind}: {done['new']} new tasks at {done['url']}" + (f" ({', '.join(extras)})" if extras else ""))
+    if lines and not asking.new:
+        click.echo("nothing new was asked: what is open comes first; answer that, or ask for more")
     if lines:
-        click.echo("next: label them there, then spml-annotate studio sync" if tasks else "next: spml-annotate answer")
+        there = "next: label them there; `serve` brings the answers while it runs, `studio sync` does it now"
+        click.echo(there if tasks else "next: spml-annotate answer")
     else:
         click.echo("nothing to ask: all cells are known, open or not to be asked, or one question exceeds the budget")
 

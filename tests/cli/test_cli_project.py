@@ -58,6 +58,7 @@ def test_from_pictures_to_an_exported_data_set(world, tmp_path):
     assert len(proposed["proposals"]) <= 20
     asked = shell.json("ask", "--budget", "2m", "--out", tmp_path / "q.csv", "--set", "page.size=5")
     assert 0 < asked["seconds"] <= 120
+    assert "nothing new was asked" in shell("ask", "--budget", f"{asked['seconds']}s", "--set", "page.size=5")
     shell("answer", replies(world, tmp_path / "q.csv", tmp_path / "qa.csv"), "--annotator", "ann")
     assert "already" in shell("answer", tmp_path / "qa.csv", "--annotator", "ann")
     judged = shell.json("evaluate")

@@ -150,6 +150,9 @@ def test_heads_on_equally_many_answers_of_each_arm(tmp_path):
     assert shown.exit_code == 0
     assert "mAP of heads" in shown.output
     assert "20 answers of each side" in shown.output
+    table = [line for line in shown.output.splitlines() if "  " in line]
+    assert {len(line) - len(line.rstrip()) for line in table} == {0}
+    assert all(") " in line + " " for line in table if ")" in line)
 
 
 def test_the_command_as_json_and_without_label_studio(plain, tmp_path):
