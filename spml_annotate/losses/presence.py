@@ -59,9 +59,12 @@ def sinr_full(
         maximise_entropy: ME-full; assumed absences are pushed to be undecided, not to 0.
         epsilon: added to the probability inside every logarithm.
     """
-    present = positive_weight * _surprise(logits, epsilon)
-    here = torch.where(labels == UNKNOWN, _absent(logits, epsilon, maximise_entropy), _surprise(-logits, epsilon))
-    return torch.where(labels == POSITIVE, present, here) + _absent(background, epsilon, maximise_entropy)
+    positive = labels == POSITIVE
+    here = _surprise(torch.where(positive, logits, -logits), epsilon)
+    if maximise_entropy:
+        here = torch.where(labels == UNKNOWN, _absent(logits, epsilon, maximise_entropy), here)
+    weighted = torch.where(positive, positive_weight * here, here)
+    return weighted + _absent(background, epsilon, maximise_entropy)
 
 
 @LOSSES.register("sinr-ssdl", **_SINR, certainty="A", differs=_EXACT + _RECORDS)

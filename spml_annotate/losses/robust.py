@@ -74,8 +74,9 @@ def gr(
         (centre_start, centre_end),
         (width_start, width_end),
     )
-    unsure = weight * _between(logits, share, positive_exponent, negative_exponent)
-    return torch.where(labels == UNKNOWN, unsure, cross_entropy(logits, is_positive(labels, logits)))
+    present, absent = logsigmoid(logits), logsigmoid(-logits)
+    unsure = weight * _between(present, absent, share, positive_exponent, negative_exponent)
+    return torch.where(labels == UNKNOWN, unsure, -torch.where(labels == POSITIVE, present, absent))
 
 
 @LOSSES.register(
@@ -157,7 +158,7 @@ def gpr(
     loss = cross_entropy(logits, torch.where(named, 1.0 - smoothing, is_positive(labels, logits)))
     trusted = (1.0 - weight).clamp(min=lightest).clamp(max=heaviest)
     loss = torch.where(named, trusted * loss, torch.where(denied, weight * loss, loss))
-    unsure = weight * _between(logits, share, positive_exponent, negative_exponent)
+    unsure = weight * _between(logsigmoid(logits), logsigmoid(-logits), share, positive_exponent, negative_exponent)
     loss = torch.where(unknown & ~named & ~denied, unsure, loss)
     return loss + count_weight * expected_count_penalty(logits.sigmoid(), expected_positives)
 
@@ -188,11 +189,12 @@ def _between_ends(course: Course, done: float) -> Setting:
     return start + (end - start) * done
 
 
-def _between(logits: Tensor, share: Tensor, positive_exponent: Setting, negative_exponent: Setting) -> Tensor:
-    """Loss of a cell that is a positive to this share and a negative otherwise."""
-    positive = _generalised(logsigmoid(logits), positive_exponent)
-    negative = _generalised(logsigmoid(-logits), negative_exponent)
-    return share * positive + (1.0 - share) * negative
+def _between(
+    present: Tensor, absent: Tensor, share: Tensor, positive_exponent: Setting, negative_exponent: Setting
+) -> Tensor:
+    """Loss of a cell that is a positive to this share and a negative otherwise, from log p and log(1-p)."""
+    negative = _generalised(absent, negative_exponent)
+    return negative + share * (_generalised(present, positive_exponent) - negative)
 
 
 def _generalised(log_right: Tensor, exponent: Setting) -> Tensor:
@@ -200,4 +202,6 @@ def _generalised(log_right: Tensor, exponent: Setting) -> Tensor:
     if isinstance(exponent, Tensor):
         divisor = exponent.masked_fill(exponent == 0, 1.0)
         return torch.where(exponent == 0, -log_right, -torch.expm1(divisor * log_right) / divisor)
+    if exponent == 1.0:
+        return -torch.expm1(log_right)
     return -torch.expm1(exponent * log_right) / exponent if exponent else -log_right
