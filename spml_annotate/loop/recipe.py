@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from spml_annotate.errors import SettingError
+
 AUTO = "auto"
 """The loss that is chosen by how many positives are known."""
 FEW = 100
@@ -26,3 +28,22 @@ def training_plan(loss: str, positives: int, images: int) -> tuple[str, int]:
         loss = "an" if positives < FEW else "en"
     batches = -(-images // BATCH_SIZE)
     return loss, max(EPOCHS, -(-STEPS // max(batches, 1)))
+
+
+def check_loss(loss: str) -> None:
+    """Say at once what a training would only say later.
+
+    Raises:
+        SettingError: for a loss that is not there, or that cannot learn from what annotators give.
+    """
+    if loss == AUTO:
+        return
+    from spml_annotate.training.inputs import resolve
+
+    try:
+        method = resolve(loss)
+    except SettingError as error:
+        raise SettingError(f"SPML_LOSS: {error}") from None
+    if method.unsupplied or method.oracle:
+        wanted = "all true negatives" if method.oracle else " and ".join(method.unsupplied)
+        raise SettingError(f"SPML_LOSS: {loss} needs {wanted}, which annotators do not give; choose another, or auto")

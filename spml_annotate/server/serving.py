@@ -9,6 +9,7 @@ from pathlib import Path
 import uvicorn
 
 from spml_annotate.errors import SettingError
+from spml_annotate.loop.recipe import check_loss
 from spml_annotate.server.app import create_app
 from spml_annotate.server.backend import Backend
 from spml_annotate.server.connections import patient_protocol
@@ -30,12 +31,13 @@ def serve_until_stopped(
     """Listen at an address; settings come from the environment, arguments that are not None win.
 
     Raises:
-        SettingError: if a setting cannot be used, or the port is taken. MismatchError: if the folder is served
+        SettingError: if a setting or the loss cannot be used, or the port is taken. MismatchError: if the folder is served
             already. DataError: if it is no project.
     """
     settings = settings_from(port=port, model_dir=model_dir, log_level=log_level)
     SECRETS.add(settings.token, *(settings.basic or ())[1:])
     set_up_logging(settings.log_level)
+    check_loss(settings.loss)
     listener = _listen(host, settings.port)
     with listener:
         backend = Backend(settings, folder)

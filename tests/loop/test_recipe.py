@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from simple_pictures import COLOURS_AND_TEXTURES, SHAPES, write_pictures
 
+from spml_annotate.errors import SettingError
 from spml_annotate.labels import Observation
 from spml_annotate.loop.recipe import BATCH_SIZE, EPOCHS, FEW, STEPS, training_plan
 from spml_annotate.project import Project
@@ -44,3 +45,11 @@ def test_two_dozen_positives_tell_simple_pictures_apart(tmp_path, kinds, least):
         right.append((scores[rows[24:]].argmax(axis=1) == labels[rows[24:]]).mean())
         assert scores[rows[24:]].max(axis=1).mean() > 0.5  # sure enough to be proposed, not only to be ranked
     assert np.mean(right) >= least  # chance is 0.2; measured 1.0 and about 0.88
+
+
+@pytest.mark.parametrize(("loss", "says"), [("nonsense", "nonsense"), ("iun", "true negatives"), ("vlpl", "teacher")])
+def test_a_loss_that_cannot_be_trained_is_refused_at_once(loss, says):
+    with pytest.raises(SettingError, match=f"SPML_LOSS.*{says}"):
+        check_loss(loss)
+    check_loss("auto")
+    check_loss("role")
