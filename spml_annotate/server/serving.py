@@ -31,8 +31,8 @@ def serve_until_stopped(
     """Listen at an address; settings come from the environment, arguments that are not None win.
 
     Raises:
-        SettingError: if a setting or the loss cannot be used, or the port is taken. MismatchError: if the folder is served
-            already. DataError: if it is no project.
+        SettingError: if a setting or the loss cannot be used, or the port is taken. MismatchError: if the folder is
+            served already. DataError: if it is no project.
     """
     settings = settings_from(port=port, model_dir=model_dir, log_level=log_level)
     SECRETS.add(settings.token, *(settings.basic or ())[1:])

@@ -6,7 +6,7 @@ from simple_pictures import COLOURS_AND_TEXTURES, SHAPES, write_pictures
 
 from spml_annotate.errors import SettingError
 from spml_annotate.labels import Observation
-from spml_annotate.loop.recipe import BATCH_SIZE, EPOCHS, FEW, STEPS, training_plan
+from spml_annotate.loop.recipe import BATCH_SIZE, EPOCHS, FEW, STEPS, check_loss, training_plan
 from spml_annotate.project import Project
 from spml_annotate.studio.environment import StudioSettings
 
