@@ -27,6 +27,7 @@ SETTLED = 0.7
 _LONGEST_SETTLING = 300.0  # seconds after which people who never pause get their training all the same
 _AGAIN = 600.0  # seconds before a renewal that changed nothing is tried again
 _LONGEST_PAUSE = 300.0  # seconds between two looks at a Label Studio that does not answer
+_AGREED = 4.0  # pauses for which title and webhook are believed: people connect backends anew, with titles of theirs
 
 
 @dataclass
@@ -39,6 +40,7 @@ class _Watched:
     changed: float = 0.0
     reached: float | None = None
     agreed: str = ""
+    agreed_until: float = 0.0
 
 
 class Watcher:
@@ -147,13 +149,15 @@ class Watcher:
                 served.busy.release()
 
     def _agree(self, served: Served, link: Link, watched: _Watched) -> None:
-        """Once for each version: title, version and webhook at Label Studio are what they must be."""
+        """Once for each version, and now and then: title, version and webhook at Label Studio are what they must be."""
         try:
             link = served.links.get(link.id)
-            if link.kind != MAIN or watched.agreed == link.version or served.jobs.active(link.id):
+            agreed = watched.agreed == link.version and time.monotonic() < watched.agreed_until
+            if link.kind != MAIN or agreed or served.jobs.active(link.id):
                 return
             if mend(self.hub, served, link):
                 watched.agreed = link.version
+                watched.agreed_until = time.monotonic() + _AGREED * self.hub.settings.poll_seconds
         except SpmlError as error:
             self.hub.say_once(f"{served.folder.name}: {error}")
 

@@ -193,6 +193,19 @@ def test_a_half_made_connection_is_mended(studio, backend):
     assert [hook["url"] for hook in hooks] == [f"{backend.url}/webhook"]
 
 
+def test_a_backend_connected_anew_with_another_title_gets_the_version(studio, backend):
+    backend.start()
+    row = studio.connect(backend)
+    backend.until(backend.idle)
+    version = studio.model_version()
+    backend.until(lambda: studio.client.backends(studio.id)[0]["title"] == version)
+    studio.client.delete_backend(row)
+    again = studio.connect(backend, title="mine again")
+    assert again != row
+    backend.until(lambda: [one["title"] for one in studio.client.backends(studio.id)] == [version])
+    assert studio.model_version() == version
+
+
 def test_the_token_of_setup_is_used_where_none_is_set(studio, backend):
     backend.environment["LABEL_STUDIO_API_KEY"] = ""
     backend.start()
