@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -77,6 +77,11 @@ def same_place(one: str, other: str) -> bool:
     return (a.scheme, a.netloc.lower(), a.path.rstrip("/")) == (b.scheme, b.netloc.lower(), b.path.rstrip("/"))
 
 
+def oldest(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The backend that Label Studio asks for the label stream: without its answer no proposal is shown at all."""
+    return min(rows, key=lambda row: int(row["id"]))
+
+
 def basic_header(basic: Basic) -> dict[str, str]:
     """The header that Label Studio must send with a webhook; by itself it sends none."""
     return {"Authorization": "Basic " + base64.b64encode(":".join(basic).encode()).decode()}
@@ -103,6 +108,12 @@ def connect_backend(
     row = _connected(client, link, url, basic, trouble)
     notes = [f"{trouble}; Label Studio reaches it, this machine does not"] if trouble else []
     link = links.update(link.id, backend=int(row["id"]))
+    elder = oldest(client.backends(link.project))
+    if elder["id"] != row["id"]:
+        notes.append(
+            f"Label Studio shows the proposals of the oldest backend only, which is the one at {elder['url']}; delete "
+            "it in Settings > Model"
+        )
     announced = row.get("model_version")
     if announced and announced != link.version:
         notes.append(
@@ -184,7 +195,7 @@ def _connected(client: StudioClient, link: Link, url: str, basic: Basic | None, 
     try:
         if moved is None:
             return client.connect_backend(link.project, url, link.version, basic=basic)
-        # A second row would not do: Label Studio looks at the title of the oldest one, and calls all their webhooks.
+        # A second row would not do: Label Studio shows what the oldest one proposes, and calls all their webhooks.
         row = client.rename_backend(int(moved["id"]), link.version, url, link.project, basic)
         _move_webhook(client, link, str(moved["url"]), url)
         return row

@@ -210,6 +210,24 @@ def test_a_backend_that_moved_keeps_its_row_and_its_webhook(here, client, backen
     assert [row["url"] for row in client.backends(done.link.project)] == [elsewhere.url]
 
 
+def test_an_older_backend_that_is_away_hides_all_proposals_and_is_named(here, client, backend):
+    project, links = here
+    done = create_studio_project(project, links, client, Plan())
+    backend.version = done.link.version
+    with small_backend() as elder:
+        elder_row = client.connect_backend(done.link.project, elder.url, "somebody else's")
+    connected = create_studio_project(project, links, client, Plan(backend=backend.url))
+    assert any("delete it in Settings > Model" in note and elder.url in note for note in connected.notes)
+    told = {"result": [], "score": 0.1, "model_version": done.link.version}
+    client.import_predictions(
+        done.link.project, [{**told, "task": task} for task in client.task_ids(done.link.project)]
+    )
+    assert client.next_task(done.link.project)["predictions"] == []
+    client.delete_backend(elder_row["id"])
+    assert client.next_task(done.link.project)["predictions"] != []
+    assert create_studio_project(project, links, client, Plan(backend=backend.url)).notes == ()
+
+
 def test_a_backend_of_another_folder_is_noticed(here, client, backend):
     project, links = here
     done = create_studio_project(project, links, client, Plan(backend=backend.url))

@@ -229,6 +229,12 @@ def second_backend(world):
         world.client.connect_backend(world.number, other.url, "somebody else's")
 
 
+def older_backend(world):
+    world.client.delete_backend(world.row()["id"])
+    second_backend(world)
+    world.connect()
+
+
 def picture_gone(world):
     task = min(world.client.task_ids(world.number))
     data = {**world.client.task(task)["data"], "image": "/data/upload/1/gone.png"}
@@ -270,6 +276,7 @@ PLANTED = [
     (hook_twice, "webhook", "warn", "2 webhooks"),
     (leftover, "leftovers", "warn", "Settings > Webhooks"),
     (second_backend, "leftovers", "warn", "Settings > Model"),
+    (older_backend, "leftovers", "fail", "what the oldest backend proposes"),
     (title, "versions", "fail", "the order is random"),  # fact 9
     (model_version, "versions", "fail", "studio push"),
     (other_folder, "versions", "fail", "serves another folder"),

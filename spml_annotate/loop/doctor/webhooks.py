@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from spml_annotate.loop.connecting import basic_header, call, join, same_place
+from spml_annotate.loop.connecting import basic_header, call, join, oldest, same_place
 from spml_annotate.loop.doctor.case import Case
 from spml_annotate.project.checkup import Check
 
@@ -63,11 +63,15 @@ def _answer(case: Case, count: int) -> Check:
 def _leftovers(case: Case, hooks: list[dict[str, Any]]) -> Check:
     """Backends that are no longer there: Label Studio keeps their webhooks, and calls them at every answer."""
     rows = case.client.backends(case.number)
-    for row in rows:
-        if case.row is not None and row["id"] != case.row["id"]:
-            found = f"{len(rows)} backends are connected; Label Studio asks the oldest, and calls all at every answer"
-            remedy = f"delete the one at {row['url']} in Settings > Model if it is not wanted, and its webhook"
-            return Check("leftovers", "warn", found, remedy)
+    others = [row for row in rows if case.row is not None and row["id"] != case.row["id"]]
+    if others:
+        elder = oldest(rows)
+        remedy = f"delete the one at {(elder if elder in others else others[0])['url']} in Settings > Model"
+        if elder in others:
+            found = f"Label Studio shows what the oldest backend proposes, and of these {len(rows)} that is not ours"
+            return Check("leftovers", "fail", found, remedy)
+        found = f"{len(rows)} backends are connected; Label Studio tells all of them of every answer"
+        return Check("leftovers", "warn", found, f"{remedy} if it is not wanted, and its webhook")
     ours = [join(str(row["url"]), "/webhook") for row in rows]
     left = [
         str(hook["url"])
