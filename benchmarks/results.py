@@ -26,6 +26,7 @@ from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN
 from spml_annotate.losses import LOSSES
 from spml_annotate.stores.atomic import write_text
 from spml_annotate.training import HeadRun, fit_heads
+from spml_annotate.training.inputs import resolve
 from spml_annotate.training.metrics import mean_average_precision
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -204,7 +205,7 @@ def main(
 ) -> None:
     """Measure, write the CSV (and, for the committed one, the table of docs/results.md), print the table."""
     set_threads(threads)
-    losses: Sequence[str] = tuple(LOSSES)
+    losses: Sequence[str] = tuple(loss for loss in LOSSES if not resolve(loss).unsupplied)
     names = names or SETS
     if only is not None:
         name, _, loss = only.partition(",")

@@ -1,6 +1,7 @@
 """What every test may use: the option ``--golden``, hypothesis profiles, shared fixtures."""
 
 import importlib.util
+import logging
 import os
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def loud_again():
 
     yield
     set_quiet(False)
+    logging.getLogger("spml_annotate").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

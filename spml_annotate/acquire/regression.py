@@ -19,6 +19,7 @@ CUT = 3.0
 """Acts further from the middle of their kind than this many standard deviations of log seconds are left out."""
 _FEW = 20  # acts of a kind before it has a spread of its own
 _NARROWEST = 0.05  # log seconds; nobody is more even than that
+_WIDEST = 2.0  # log seconds; what is more uneven (a factor of 7 either way, usually) is no measurement of one thing
 _TANGLED = 50.0  # variance inflation from which on a price is as good as a sum of others
 _ROUNDS = 25
 
@@ -113,10 +114,14 @@ class Regression:
         """Which acts stay [n], and the spread of log seconds of each act's kind [n]."""
         off = np.log(self.seconds / expected)
         off = off - self._per_kind(off, np.median)
-        pooled = max(1.4826 * float(np.median(np.abs(off))), _NARROWEST)
+
+        def robust(values: Floats) -> float:
+            return min(max(1.4826 * float(np.median(np.abs(values))), _NARROWEST), _WIDEST)
+
+        pooled = robust(off)
 
         def spread(values: Floats) -> float:
-            return max(1.4826 * float(np.median(np.abs(values))), _NARROWEST) if len(values) >= _FEW else pooled
+            return robust(values) if len(values) >= _FEW else pooled
 
         sigma = self._per_kind(off, spread)
         return np.abs(off) <= CUT * sigma, sigma

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from spml_annotate.device import choose_device
 from spml_annotate.embed.builtin import BUILTIN_PREPROCESSING, BuiltinNetwork, builtin_state
 from spml_annotate.embed.preprocessing import Preprocessing
+from spml_annotate.embed.silhouette import ShapeNetwork
 from spml_annotate.embed.weights import download_state, fill, read_state, weights_hash
 from spml_annotate.errors import SettingError
 from spml_annotate.registry import Registry
@@ -63,6 +64,12 @@ def _builtin() -> Architecture:
     return Architecture(network, network.features_dim, BUILTIN_PREPROCESSING)
 
 
+def _builtin_shapes() -> Architecture:
+    """The built-in one, and the silhouette of the one thing that a simple picture shows, whatever its colour."""
+    network = ShapeNetwork()
+    return Architecture(network, network.features_dim, BUILTIN_PREPROCESSING)
+
+
 def _torchvision(name: str) -> Callable[[], Architecture]:
     def build() -> Architecture:
         from torchvision import models
@@ -106,6 +113,7 @@ def _register() -> None:
     from torchvision import models
 
     BACKBONES.register("builtin", family="built in", default=builtin_state)(_builtin)
+    BACKBONES.register("builtin-shapes", family="built in", default=builtin_state)(_builtin_shapes)
     for name in models.list_models(module=models):
         BACKBONES.register(name, family="torchvision", default=partial(download_state, name))(_torchvision(name))
 

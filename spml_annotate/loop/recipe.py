@@ -1,11 +1,14 @@
-"""How the loop trains behind the annotators: which loss and how long, by how much is known."""
+"""How the loop trains behind the annotators: which loss and how long, by how much is known; on which features."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
 
 from spml_annotate.errors import SettingError
 
 AUTO = "auto"
-"""The loss that is chosen by how many positives are known."""
+"""The loss that is chosen by how many positives are known; the backbone that is chosen by the pictures."""
 FEW = 100
 """Below so many known positives `an` trains better than `en`, above them worse.
 
@@ -20,6 +23,13 @@ STEPS = 150
 The same 24 pictures: `an` goes from 76 to about 88 % (shapes) and 86 to 93 % (colours and shapes) right.
 """
 EPOCHS, BATCH_SIZE = 25, 64
+SIMPLE = 0.5
+"""From this share of pictures of one thing before a plain ground on, the silhouette of that thing helps.
+
+Five shapes in any colours before any colour, 24 of 100 labelled: 27 % right with `builtin`, 91 % with `builtin-shapes`;
+colours and textures: 98 and 96 %. On pictures of several things it only adds noise (scenes, 1,200 positives: mAP .64
+and .58).
+"""
 
 
 def training_plan(loss: str, positives: int, images: int) -> tuple[str, int]:
@@ -28,6 +38,14 @@ def training_plan(loss: str, positives: int, images: int) -> tuple[str, int]:
         loss = "an" if positives < FEW else "en"
     batches = -(-images // BATCH_SIZE)
     return loss, max(EPOCHS, -(-STEPS // max(batches, 1)))
+
+
+def backbone_for(paths: Sequence[Path]) -> str:
+    """The built-in extractor for a project that chose none, by what its pictures are like; see `SIMPLE`."""
+    from spml_annotate.embed.pictures import FilePictures
+    from spml_annotate.embed.silhouette import single_things
+
+    return "builtin-shapes" if single_things(FilePictures(paths)) >= SIMPLE else "builtin"
 
 
 def check_loss(loss: str) -> None:

@@ -14,7 +14,7 @@ from spml_annotate.loop.links import Link, LinkStore, version_name
 from spml_annotate.loop.pulling import Pulled, pull
 from spml_annotate.loop.pushing import Pushed, publish, push
 from spml_annotate.loop.queue import build_queue
-from spml_annotate.loop.recipe import BATCH_SIZE, training_plan
+from spml_annotate.loop.recipe import AUTO, BATCH_SIZE, backbone_for, training_plan
 from spml_annotate.project import Project, Trained
 from spml_annotate.project.evidence import training_labels
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from spml_annotate.studio.client import StudioClient
     from spml_annotate.studio.environment import StudioSettings
     from spml_annotate.studio.fetch import ImageFetcher
+from spml_annotate.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -142,12 +143,8 @@ def _embed(project: Project, settings: StudioSettings, say: Callable[[str], None
         say("there are no images yet")
         return 0, 0
     before = workspace.settings.features
-    # The default must not take the place of the backbone that a project was set up with.
-    keep = before is not None and settings.backbone == "builtin" and not settings.weights
-    done = project.embed(
-        backbone=None if keep else settings.backbone, weights=None if keep else settings.weights or None
-    )
-    if before is None and done.backbone == "builtin":
+    done = project.embed(backbone=_backbone(workspace, settings), weights=settings.weights or None)
+    if before is None and done.backbone.startswith("builtin"):
         say(
             "images are embedded by the built-in extractor, which tells colours, textures and simple shapes apart; "
             "pretrained weights do much better on photographs: set SPML_BACKBONE and SPML_WEIGHTS"
@@ -155,6 +152,15 @@ def _embed(project: Project, settings: StudioSettings, say: Callable[[str], None
     if done.new:
         say(f"{done.new} images embedded, {done.images} in all")
     return done.new, len(done.unreadable)
+
+
+def _backbone(workspace: Workspace, settings: StudioSettings) -> str | None:
+    """The one that was named, else what the project was set up with (None), else the built-in one that suits it."""
+    if settings.backbone != AUTO:
+        return settings.backbone
+    if workspace.settings.features is not None or settings.weights:
+        return None
+    return backbone_for(workspace.image_paths())
 
 
 def _train(project: Project, settings: StudioSettings, *, wanted: bool, say: Callable[[str], None]) -> Trained | None:

@@ -27,7 +27,7 @@ class StudioSettings:
         model_dir: where projects are made that were not named; port: of our server; log_level: of its log.
         train_each: train after so many changed answers, 0 never by itself.
         threshold: propose classes of at least this probability; None lets the model decide.
-        loss: by its registered name, or auto; backbone, weights: as of ``spml-annotate embed``.
+        loss: by its registered name, or auto; backbone, weights: as of ``spml-annotate embed``, or auto.
         image_hosts: "name", "name:port", "*.name" or "*" that images may come from, besides Label Studio.
         image_folders: folders that hold what Label Studio serves as local files, on this machine.
         random_share: of tasks that are ordered at random; hidden_share: of tasks shown without proposals.
@@ -45,7 +45,7 @@ class StudioSettings:
     train_each: int = 20
     threshold: float | None = None
     loss: str = "auto"
-    backbone: str = "builtin"
+    backbone: str = "auto"
     weights: str = ""
     image_hosts: tuple[str, ...] = ()
     image_folders: tuple[Path, ...] = ()

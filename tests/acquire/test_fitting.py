@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spml_annotate.acquire import KINDS, PRICES, Prices, Query
@@ -148,6 +148,7 @@ def test_settled_prices_are_rounded_and_usable():
 numbers = st.floats(0.01, 1e5)
 
 
+@example(times=[("pick", 72039.0, "a"), ("pick", 0.015625, "a")], seed=0)
 @given(
     times=st.lists(st.tuples(st.sampled_from(KIND_NAMES), numbers, st.sampled_from("ab")), min_size=1, max_size=80),
     seed=st.integers(0, 1000),

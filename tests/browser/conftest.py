@@ -13,9 +13,9 @@ QUIET = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """The browser; each test opens its own window in it."""
+    """The browser; each test opens its own window in it. It ends with the module, for it runs a loop in this thread."""
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CANDIDATES)), None)
     if found is None or importlib.util.find_spec("playwright") is None:
         pytest.skip("no Chromium: install one (Debian: apt-get install chromium), or name it in CHROMIUM")

@@ -132,19 +132,19 @@ def test_a_training_that_cannot_be_leaves_the_last_model_and_says_why(studio, ba
     backend.until(lambda: studio.model_version().startswith("spml-0001-"))
     version = studio.model_version()
     backend.stop()
-    backend.environment["SPML_LOSS"] = "no-such-loss"
+    backend.environment["SPML_WEIGHTS"] = "no-such-weights.safetensors"
     backend.start()
     studio.label(sorted(studio.tasks)[10:14])
     studio.client.train_backend(row)
     failed = backend.until(lambda: [job for job in backend.jobs() if job.state == "failed"])[0]
-    assert "no-such-loss" in failed.error
+    assert "no-such-weights" in failed.error
     assert backend.metric("spml_last_training_failed{") == 1.0
-    assert "no-such-loss" in backend.get("/metrics").text
-    assert "no-such-loss" in backend.log.read_text()
+    assert "no-such-weights" in backend.get("/metrics").text
+    assert "no-such-weights" in backend.log.read_text()
     assert studio.model_version() == version
     status = _status(backend)
     assert "FAILED" in status["server"]
-    assert "no-such-loss" in status["server"]
+    assert "no-such-weights" in status["server"]
     task = sorted(studio.tasks)[20]
     body = {"project": str(studio.id), "tasks": [{"id": task, "data": studio.client.task(task)["data"]}]}
     assert backend.post("/predict", body).json()["results"][0]["model_version"] == version
