@@ -64,5 +64,5 @@ def test_every_backbone_is_listed_with_a_summary():
     from torchvision import models
 
     assert next(iter(BACKBONES)) == "builtin"
-    assert set(BACKBONES) == {"builtin", *models.list_models(module=models)}
+    assert set(BACKBONES) == {"builtin", "builtin-shapes", *models.list_models(module=models)}
     assert all(BACKBONES[name].summary.endswith(".") for name in BACKBONES)
