@@ -134,7 +134,7 @@ def test_both_spellings_and_unknown_actions_are_fine(served, action):
 def test_what_label_studio_really_sends_is_understood(served, checkout):
     shared = Path(checkout).parent / "shared"
     if not (shared / "label_studio" / "samples").is_dir():
-        pytest.skip("the recorded requests of Label Studio lie beside the checkout of the authors only")
+        pytest.skip("../shared/label_studio/samples is not beside this checkout")
     version = served.post("/setup", json=payload("setup", shared)).json()["model_version"]
     assert version.startswith("spml-0000-")
     for name, count in (("predict_single", 1), ("predict_batch", 2), ("predict_interactive", 1)):
