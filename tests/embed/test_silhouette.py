@@ -10,6 +10,8 @@ from spml_annotate.embed.backbones import load_backbone
 from spml_annotate.embed.builtin import BUILTIN_PREPROCESSING
 from spml_annotate.embed.pictures import ArrayPictures
 from spml_annotate.embed.silhouette import Silhouette, single_things
+from spml_annotate.labels import POSITIVE, UNKNOWN
+from spml_annotate.training import HeadRun, fit_heads
 
 SHAPES = ("disc", "square", "triangle", "cross", "ring")
 
@@ -93,3 +95,23 @@ def test_the_backbone_has_both_halves():
         assert torch.equal(found[:, : plain.features_dim], plain.network(batch))
         assert torch.equal(found[:, plain.features_dim :], Silhouette()(batch))
     assert shapes.key != plain.key
+
+
+def test_two_dozen_labels_teach_shapes_in_any_colour():
+    shapes, plain = load_backbone("builtin-shapes"), load_backbone("builtin")
+    batch = torch.stack([plain.preprocess(draw(shape, seed)) for seed in range(20) for shape in SHAPES])
+    truth = np.tile(np.arange(5), 20)
+    right = {}
+    for backbone in (shapes, plain):
+        with torch.inference_mode():
+            features = backbone.network(batch).numpy().astype(np.float16)
+        found = []
+        for seed in range(3):
+            rows = np.random.default_rng(seed).permutation(100)
+            codes = np.full((24, 5), UNKNOWN, dtype=np.int8)
+            codes[np.arange(24), truth[rows[:24]]] = POSITIVE
+            head = fit_heads(features[rows[:24]], codes, [HeadRun("an")], epochs=150, batch_size=64).heads[0]
+            found.append((head.predict(features[rows[24:]]).argmax(1) == truth[rows[24:]]).mean())
+        right[backbone.name] = np.mean(found)
+    assert right["builtin-shapes"] >= 0.75
+    assert right["builtin-shapes"] >= right["builtin"] + 0.3
