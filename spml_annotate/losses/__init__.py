@@ -15,29 +15,29 @@ from typing import Any, TypeVar
 from spml_annotate.labels import LabelKind
 from spml_annotate.registry import Registry
 
-INPUTS = frozenset(
-    {
-        "logits",
-        "labels",
-        "estimate",
-        "expected",
-        "picked",
-        "thresholds",
-        "priors",
-        "progress",
-        "background",
-        "strong",
-        "masked",
-        "features",
-        "strong_features",
-        "latent",
-        "tokens",
-        "maps",
-        "text",
-        "teacher",
-        "relation",
-    }
-)
+# The closed list of inputs, each in words.
+INPUT_WORDS = {
+    "logits": "scores of the model before the sigmoid",
+    "labels": "known labels",
+    "estimate": "estimated probability of every cell",
+    "expected": "cells that are expected to be positive",
+    "picked": "cells that take part in this epoch",
+    "thresholds": "thresholds that follow the training",
+    "priors": "how common every class is",
+    "progress": "the present epoch and their number",
+    "background": "scores of random other images or places",
+    "strong": "scores of a strongly augmented second view",
+    "masked": "scores of a view in which the known object is masked",
+    "features": "features of the image",
+    "strong_features": "features of a strongly augmented second view",
+    "latent": "mean and deviation of a stochastic bottleneck",
+    "tokens": "features of every class on the image",
+    "maps": "score maps over the image",
+    "text": "embeddings of the class names",
+    "teacher": "pseudo-labels of a vision-language model",
+    "relation": "how related classes are",
+}
+INPUTS = frozenset(INPUT_WORDS)
 
 _FAMILIES = (
     "assume",
@@ -74,7 +74,10 @@ _FACTS: dict[str, Any] = {
     "start": "prior",  # predictions of a new head: "prior" (k/L, positives are rare) or "undecided" (0.5)
     "pulls_known": "",  # why a known cell may be pushed against its value
     "label_kinds": tuple(LabelKind),  # kinds of labels that it can learn from
-    "published_defaults": {},  # settings in the paper or code, by data set
+    # What the authors use where it is known: setting (of the loss or its state) -> value, words, or {where: value}.
+    "code_defaults": {},  # in their released code
+    "paper_defaults": {},  # in the paper
+    "published_defaults": {},  # either of the two, by data set
     "differs": "",  # how ours differs from the released code
     "certainty": "",  # A: authors' code read and reproduced, B: read, C: from the text only
 }
