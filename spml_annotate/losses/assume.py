@@ -33,7 +33,7 @@ _ACTIONS = {
     "repository": "kiyoon/verb_ambiguity",
     "family": "assume",
     "certainty": "A",
-    "published_defaults": {"all": {"smoothing": 0.1}},
+    "code_defaults": {"smoothing": 0.1},
 }
 _CLASS_SUM = "the code sums over the classes, so its loss is L times this mean; "
 _EXACT = "exact logarithms where the code adds 1e-5 inside them"
@@ -63,7 +63,8 @@ def bce(logits: Tensor, labels: Tensor) -> Tensor:
     needs_negatives=True,
     pulls_known=_SMOOTHED,
     label_kinds=(LabelKind.PAL, LabelKind.FAL),
-    published_defaults={"all": {"smoothing": 0.1}},
+    code_defaults={"smoothing": 0.1},
+    paper_defaults={"smoothing": "0.05 (its 0.1 moves half of that mass)"},
     differs=_KNOWN_ONLY,
 )
 def bce_ls(logits: Tensor, labels: Tensor, *, smoothing: Setting = 0.1) -> Tensor:
@@ -85,7 +86,8 @@ def an(logits: Tensor, labels: Tensor) -> Tensor:
     "an-ls",
     **_COLE,
     pulls_known=_SMOOTHED,
-    published_defaults={"all": {"smoothing": 0.1}},
+    code_defaults={"smoothing": 0.1},
+    paper_defaults={"smoothing": "0.05 (its 0.1 moves half of that mass)"},
     differs=_WITH_NEGATIVES,
 )
 def an_ls(logits: Tensor, labels: Tensor, *, smoothing: Setting = 0.1) -> Tensor:
@@ -133,7 +135,8 @@ def an_nls(logits: Tensor, labels: Tensor, *, smoothing: Setting = 0.1) -> Tenso
     "wan",
     **_COLE,
     start="undecided",  # one positive weighs as much as all its assumed negatives
-    published_defaults={"all": {"negative_weight": "1/(L-1)"}},
+    code_defaults={"negative_weight": "1/(L-1)"},
+    paper_defaults={"negative_weight": "1/(L-1)"},
     differs=_WITH_NEGATIVES,
 )
 def wan(logits: Tensor, labels: Tensor, *, negative_weight: Setting | None = None) -> Tensor:

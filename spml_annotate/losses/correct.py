@@ -19,9 +19,11 @@ from spml_annotate.losses.cells import Setting, cross_entropy, focal, is_positiv
     repository="xinyu1205/robust-loss-mlml",
     family="correct",
     certainty="A",
-    published_defaults={
-        "all": {"threshold": 0.6, "change_epoch": 1, "margin": 1.0, "focus": 2.0},
-        "coco with 75 % of the labels": {"threshold": 0.65},
+    code_defaults={
+        "threshold": {"all": 0.6, "COCO with 75 % of its labels": 0.65},
+        "change_epoch": 1,
+        "margin": 1.0,
+        "focus": 2.0,
     },
     differs="published as a sum over the cells; known negatives are never corrected (the code cannot tell them from "
     "unknown cells and would)",
@@ -65,12 +67,11 @@ def splc(
     state="selected",
     certainty="B",
     pulls_known="in the strong view every cell of a picked image is drawn to the smoothed scores of the weak view",
-    published_defaults={
-        "all": {"consistency_weight": 0.125, "relation_weight": 1.0, "cutoff": 0.95},
-        "coco": {"picked_per_image": 2},
-        "voc": {"picked_per_image": 5},
-        "nus": {"picked_per_image": 6},
-        "cub": {"picked_per_image": 31},
+    code_defaults={
+        "consistency_weight": 0.125,
+        "relation_weight": 1.0,
+        "cutoff": 0.95,
+        "picked_per_image": {"COCO": 2, "VOC": 5, "NUS": 6, "CUB": 31},
     },
     differs="the loss alone, without prompts and graph network (its self-supervised term is reproduced); the weak view "
     "is the one that learns from the labels, where the code has a third view; exact logarithms where the code clamps "

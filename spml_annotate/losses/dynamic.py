@@ -18,18 +18,18 @@ _UNSURE = 0.1  # an image none of whose probabilities is above this counts twice
 @LOSSES.register(
     "dynamic-partial",
     paper="arXiv:2308.00166",
-    title="arXiv:2308.00166 (dynamic loss for partially labelled images)",
-    authors="Zhang and others",
-    venue="arXiv 2023",
+    title="Towards Imbalanced Large Scale Multi-label Classification with Partially Annotated Labels",
+    authors="Zhang, Song, Zuo, Wang",
+    venue="arXiv",
     year=2023,
     family="dynamic",
     state="drawn",
     certainty="C",
     start="undecided",
-    published_defaults={"all": {"least_negative_weight": 0.05, "lead": 3.0, "share": "not given"}},
+    paper_defaults={"least_negative_weight": 0.05, "lead": 3.0, "share": "not given"},
     differs="no code was released; where the printed equations contradict the text, the text is the default and "
     "`printed` the setting; the undefined share of positive labels is read as the known positives of the batch over "
-    "all its cells",
+    "all its cells; the share q of unknown cells, to which the paper gives no value, is 1",
 )
 def dynamic_partial(
     logits: Tensor,
@@ -93,10 +93,14 @@ def pseudo_label_weight(progress: tuple[int, int], lead: Setting, *, printed: bo
     state="class-priors",
     certainty="C",
     pulls_known="the mean probability of a class in the batch is held at its prior, known cells included",
-    published_defaults={"all": {"confidence": 0.01, "slack": 0.01}},
+    paper_defaults={"confidence": 0.01, "slack": 0.01},
     differs="no code was found and the equations of the risk are missing from the text at hand: built from the bound "
     "of its Theorem 4.2, with the absolute loss; a later term with weight lambda is left out; the paper sums over the "
-    "classes, so its risk is L times this mean; known negatives add their own mean times 1 - prior",
+    "classes, so its risk is L times this mean; its means over all images are means over the batch, so that a class "
+    "without a known positive in the batch gets the second term only; before the first estimate, after the first "
+    "epoch, a class's prior is its share of known positives, and a new head starts at k/L for every class; the scores "
+    "behind an estimate are those of the step that saw the image, kept as float16; a class without any known positive "
+    "gets the prior 0; known negatives add their own mean times 1 - prior",
 )
 def crisp(logits: Tensor, labels: Tensor, priors: Tensor) -> Tensor:
     """Risk with class priors: 2 pi times the mean of 1-p over a class's positives, plus |mean of p - pi|.

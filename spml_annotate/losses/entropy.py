@@ -25,12 +25,7 @@ _UNKNOWN = {
 @LOSSES.register(
     "em",
     **_UNKNOWN,
-    published_defaults={
-        "voc": {"entropy_weight": 0.2},
-        "coco": {"entropy_weight": 0.1},
-        "nus": {"entropy_weight": 0.1},
-        "cub": {"entropy_weight": 0.01},
-    },
+    code_defaults={"entropy_weight": {"VOC": 0.2, "COCO, NUS": 0.1, "CUB": 0.01}},
     differs="exact logarithms where the code adds 1e-5 inside them; known negatives, which the code refuses, get "
     "-log(1-p); the asymmetric pseudo-labels of the same paper are em-apl",
 )
@@ -52,11 +47,12 @@ def em(logits: Tensor, labels: Tensor, *, entropy_weight: Setting = 0.1) -> Tens
     "em-apl",
     **_UNKNOWN,
     state="asymmetric",
-    published_defaults={
-        "voc": {"entropy_weight": 0.2, "pseudo_weight": 0.02, "warm_up": 5},
-        "coco": {"entropy_weight": 0.1, "pseudo_weight": 0.9, "warm_up": 5},
-        "nus": {"entropy_weight": 0.1, "pseudo_weight": 0.2, "warm_up": 4},
-        "cub": {"entropy_weight": 0.01, "pseudo_weight": 0.4, "warm_up": 3},
+    code_defaults={
+        "entropy_weight": {"VOC": 0.2, "COCO, NUS": 0.1, "CUB": 0.01},
+        "pseudo_weight": {"VOC": 0.02, "COCO": 0.9, "NUS": 0.2, "CUB": 0.4},
+        "negative_share": 0.9,
+        "warm_up": {"VOC, COCO": 5, "NUS": 4, "CUB": 3},
+        "epochs": 10,
     },
     differs="exact logarithms where the code adds 1e-5 inside them; known negatives, which the code would read as soft "
     "labels of value 1, get -log(1-p) and no pseudo-label; scores are those of the training step that saw the image, "

@@ -28,10 +28,11 @@ _NOT_SELECTIVE = "exact logarithms where the code clamps their argument at 1e-8;
     family="focus",
     certainty="A",
     start="undecided",  # it hardly pushes, below the shift not at all, where a class already counts as rare
-    published_defaults={
-        "AsymmetricLoss": {"positive_focus": 1.0, "negative_focus": 4.0, "shift": 0.05, "detach_focus": True},
-        "AsymmetricLossOptimized": {"positive_focus": 1.0, "negative_focus": 4.0, "shift": 0.05, "detach_focus": False},
-        "train.py and SPLC's code": {"positive_focus": 0.0, "negative_focus": 4.0, "shift": 0.05, "detach_focus": True},
+    code_defaults={
+        "positive_focus": {"the classes": 1.0, "train.py, SPLC's code": 0.0},
+        "negative_focus": 4.0,
+        "shift": 0.05,
+        "detach_focus": {"AsymmetricLoss": True, "AsymmetricLossOptimized": False},
     },
     differs=_NOT_SELECTIVE + "a known negative is treated like an unknown cell",
 )
@@ -70,15 +71,13 @@ def asl(
     repository="kiyoon/verb_ambiguity (torchvision's function), xinyu1205/robust-loss-mlml",
     family="focus",
     certainty="A",
-    published_defaults={
-        "paper and torchvision": {
-            "focus": 2.0,
-            "positive_weight": 0.25,
-            "negative_weight": 0.75,
-            "detach_focus": False,
-        },
-        "SPLC's code (a sum)": {"focus": 2.0, "positive_weight": 1.0, "negative_weight": 1.0, "detach_focus": True},
+    code_defaults={
+        "focus": 2.0,
+        "positive_weight": {"torchvision": 0.25, "SPLC's code": 1.0},
+        "negative_weight": {"torchvision": 0.75, "SPLC's code": 1.0},
+        "detach_focus": {"torchvision": False, "SPLC's code": True},
     },
+    paper_defaults={"focus": 2.0, "positive_weight": 0.25, "negative_weight": 0.75},
     differs="exact logarithms where SPLC's code clamps their argument at 1e-8; two weights, not alpha and 1 - alpha; "
     "a known negative is treated like an unknown cell",
 )
@@ -117,7 +116,7 @@ def focal_loss(
     family="focus",
     certainty="A",
     start="undecided",  # its pull on an unknown cell dies out with p as fast as p^2
-    published_defaults={"all": {"ceiling": 1.5, "margin": 1.0, "focus": 2.0}},
+    code_defaults={"ceiling": 1.5, "margin": 1.0, "focus": 2.0},
     differs="published as a sum over the cells; a known negative, which the paper does not have, gets the focal term "
     "-p^gamma log(1-p): the hill would leave it alone where it is most wrong",
 )

@@ -35,10 +35,11 @@ _MODES = ("negative", "ignore", "ignore-normalised", "selective")
     certainty="C",
     needs_negatives=True,
     label_kinds=_NEEDS_BOTH,
-    published_defaults={"all": {"slope": -4.45, "exponent": 1.0, "offset": 5.45}},
-    differs="no code of the authors was seen; their weight, the default, is the printed one with constants that give "
-    "g(1) = 1 and g(0.1) = 5; the two other weightings are those of released code (reproduced), of which `count` cites "
-    "this paper but is another function",
+    code_defaults={"weighting": {"HCP-MLR-PL": "mean", "PartialLabelingCSL": "count"}},
+    paper_defaults={"weighting": "share", "slope": -4.45, "exponent": 1.0, "offset": 5.45},
+    differs="no code of the authors was seen; their weight, the default, has the printed form with constants that "
+    "give g(1) = 1 and g(0.1) = 5 (recalled, not read again); the two other weightings are those of "
+    "released code (reproduced), of which `count` cites this paper but is another function",
 )
 def partial_bce(
     logits: Tensor,
@@ -87,23 +88,14 @@ def partial_bce(
     family="partial",
     certainty="A",
     start="undecided",  # as `asl`
-    published_defaults={
-        "code": {
-            "mode": "negative",
-            "positive_focus": 0.0,
-            "negative_focus": 1.0,
-            "unknown_focus": 2.0,
-            "shift": 0.0,
-            "ignored_per_image": 5,
-            "prior_threshold": 0.05,
-        },
-        "README, random labels missing": {"mode": "selective", "unknown_focus": 4.0, "prior_threshold": 0.5},
-        "README, classes missing": {
-            "mode": "selective",
-            "negative_focus": 3.0,
-            "unknown_focus": 4.0,
-            "prior_threshold": 0.5,
-        },
+    code_defaults={
+        "mode": {"code": "negative", "README": "selective"},
+        "positive_focus": 0.0,
+        "negative_focus": {"code; README, labels missing at random": 1.0, "README, classes missing": 3.0},
+        "unknown_focus": {"code": 2.0, "README": 4.0},
+        "shift": 0.0,
+        "ignored_per_image": 5,
+        "prior_threshold": {"code": 0.05, "README": 0.5},
     },
     differs="exact logarithms where the code clamps their argument at 1e-8; published as a sum over the cells; cells "
     "that tie at the last place of the selection are all ignored",
@@ -191,7 +183,7 @@ def _likely(
     start="undecided",  # as `asl`
     needs_negatives=True,
     label_kinds=_NEEDS_BOTH,
-    published_defaults={"all": {"positive_focus": 1.0, "negative_focus": 2.0, "shift": 0.05}},
+    code_defaults={"positive_focus": 1.0, "negative_focus": 2.0, "shift": 0.05},
     differs="the loss alone, without the prompts; exact logarithms where the code clamps their argument at 1e-6; "
     "published as a sum over the cells, times 0.03; labels without a known negative are refused (nothing would be "
     "pushed down)",

@@ -35,7 +35,7 @@ _RECORDS = "; a row with several positives counts as several records"
     "sinr-full",
     **_SINR,
     certainty="A",
-    published_defaults={"all": {"positive_weight": 2048.0}},
+    code_defaults={"positive_weight": 2048.0},
     differs=_EXACT,
 )
 def sinr_full(

@@ -19,12 +19,7 @@ from spml_annotate.losses.cells import Setting, cross_entropy, expected_count_pe
     family="priors",
     certainty="A",
     pulls_known="a regulariser on the mean number of positives moves every cell of the batch, known ones included",
-    published_defaults={
-        "voc": {"expected_positives": 1.5},
-        "coco": {"expected_positives": 2.9},
-        "nus": {"expected_positives": 1.9},
-        "cub": {"expected_positives": 31.4},
-    },
+    code_defaults={"expected_positives": {"VOC": 1.5, "COCO": 2.9, "NUS": 1.9, "CUB": 31.4}},
     differs="exact logarithms where the code adds 1e-5 inside them; known negatives, which the code refuses, get "
     "-log(1-p); the positive term is divided by L as in the code (the paper's equation does not)",
 )

@@ -59,7 +59,7 @@ def pairwise_ranking(logits: Tensor, labels: Tensor) -> Tensor:
     family="ranking",
     certainty="A",
     start="undecided",  # the level of the logits is left open
-    published_defaults={"all": {"margin": 1.0}},
+    code_defaults={"margin": 1.0},
     differs="the loss alone, without the prompts and captions; published as the sum over the classes, mean over the "
     "images; " + _KNOWN,
 )

@@ -40,10 +40,7 @@ _COUNT = (
 @LOSSES.register(
     "ll-r",
     **_LARGE_LOSS,
-    published_defaults={
-        "all": {"rejection_rate": "0.001 to 0.005"},
-        "with BoostLU": {"rejection_rate": 0.005},
-    },
+    code_defaults={"rejection_rate": {"README": "0.001 to 0.005", "with BoostLU": 0.005}},
     differs=_COUNT,
 )
 def ll_r(logits: Tensor, labels: Tensor, progress: tuple[int, int], *, rejection_rate: Setting = 0.002) -> Tensor:
@@ -65,10 +62,7 @@ def ll_r(logits: Tensor, labels: Tensor, progress: tuple[int, int], *, rejection
 @LOSSES.register(
     "ll-ct",
     **_LARGE_LOSS,
-    published_defaults={
-        "all": {"correction_rate": "0.001 to 0.005"},
-        "with BoostLU": {"correction_rate": 0.002},
-    },
+    code_defaults={"correction_rate": {"README": "0.001 to 0.005", "with BoostLU": 0.002}},
     differs=_COUNT,
 )
 def ll_ct(logits: Tensor, labels: Tensor, progress: tuple[int, int], *, correction_rate: Setting = 0.002) -> Tensor:
@@ -92,10 +86,7 @@ def ll_ct(logits: Tensor, labels: Tensor, progress: tuple[int, int], *, correcti
     "ll-cp",
     **_LARGE_LOSS,
     state="corrected",
-    published_defaults={
-        "all": {"correction_rate": "0.001 to 0.005"},
-        "with BoostLU": {"correction_rate": 0.001},
-    },
+    code_defaults={"correction_rate": {"README": "0.001 to 0.005", "with BoostLU": 0.001}},
     differs="as described, not as first released: the code compares the name of the scheme by identity, so it never "
     "remembers a correction and behaves as ll-ct; known cells are never corrected; every cell that is corrected is "
     "remembered (the first release leaves out the one at the threshold, the BoostLU one keeps it)",

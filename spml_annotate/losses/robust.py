@@ -27,10 +27,18 @@ _SCHEDULE = "the shares follow a fixed schedule over the epochs (the released op
     repository="yan4xi1/GRLoss",
     family="robust",
     certainty="A",
-    published_defaults={
-        "voc": {"slope_end": 2.0, "offset_end": -2.0, "negative_exponent": 1.0},
-        "coco, nus": {"slope_end": 10.0, "offset_end": -8.0, "negative_exponent": 1.0},
-        "cub": {"slope_end": 10.0, "offset_end": -8.0, "negative_exponent": 1.5},
+    code_defaults={
+        "slope_start": 0.0,
+        "slope_end": {"code (VOC)": 2.0, "AEVLP's configs, COCO, NUS, CUB": 10.0},
+        "offset_start": -2.0,
+        "offset_end": {"code (VOC)": -2.0, "AEVLP's configs, COCO, NUS, CUB": -8.0},
+        "centre_start": 0.5,
+        "centre_end": 0.8,
+        "width_start": 2.0,
+        "width_end": 0.5,
+        "positive_exponent": 0.01,
+        "negative_exponent": {"code": 1.0, "AEVLP's config, CUB": 1.5},
+        "warm_up": 0,
     },
     differs=_EXACT + "-log(1-p); " + _SCHEDULE,
 )
@@ -91,17 +99,13 @@ def gr(
     family="robust",
     certainty="A",
     pulls_known="with count_weight above 0.5 the regulariser on the number of positives can outweigh a known value",
-    published_defaults={
-        "voc": {"heaviest": 0.7, "lightest": 0.4, "count_weight": 0.05, "slope_end": 2.0, "offset_end": -2.0},
-        "coco, nus": {"heaviest": 0.7, "lightest": 0.5, "count_weight": 0.001, "slope_end": 10.0, "offset_end": -8.0},
-        "cub": {
-            "heaviest": 0.8,
-            "lightest": 0.2,
-            "count_weight": 0.01,
-            "slope_end": 10.0,
-            "offset_end": -8.0,
-            "negative_exponent": 1.5,
-        },
+    code_defaults={
+        "heaviest": {"VOC, COCO, NUS": 0.7, "CUB": 0.8},
+        "lightest": {"VOC": 0.4, "COCO, NUS": 0.5, "CUB": 0.2},
+        "count_weight": {"VOC": 0.05, "COCO, NUS": 0.001, "CUB": 0.01},
+        "slope_end": {"VOC": 2.0, "COCO, NUS, CUB": 10.0},
+        "offset_end": {"VOC": -2.0, "COCO, NUS, CUB": -8.0},
+        "negative_exponent": {"VOC, COCO, NUS": 1.0, "CUB": 1.5},
     },
     differs=_EXACT + "-log(1-p), and no pseudo-label touches a known cell; " + _SCHEDULE,
 )

@@ -21,12 +21,10 @@ from spml_annotate.losses.cells import Setting, cross_entropy, is_positive
     family="vision",
     certainty="A",
     start="undecided",
-    published_defaults={
-        "all": {"pseudo_weight": 0.7, "smoothing": 0.1},
-        "voc": {"entropy_weight": 0.2},
-        "coco": {"entropy_weight": 0.1},
-        "nus": {"entropy_weight": 0.1},
-        "cub": {"entropy_weight": 0.01},
+    code_defaults={
+        "entropy_weight": {"VOC": 0.2, "COCO, NUS": 0.1, "CUB": 0.01},
+        "pseudo_weight": 0.7,
+        "smoothing": 0.1,
     },
     differs="exact logarithms where the code adds 1e-5 inside them; known negatives, which the code refuses, get "
     "-log(1-p), and no pseudo-label touches a known cell; pseudo-negatives weigh nothing as in the released code, "
