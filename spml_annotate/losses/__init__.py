@@ -36,6 +36,7 @@ INPUT_WORDS = {
     "text": "embeddings of the class names",
     "teacher": "pseudo-labels of a vision-language model",
     "relation": "how related classes are",
+    "reconstruction": "error of what is reconstructed from estimated labels",
 }
 INPUTS = frozenset(INPUT_WORDS)
 
@@ -54,6 +55,7 @@ _FAMILIES = (
     "presence",
     "dynamic",
     "views",
+    "enhance",
 )
 
 Loss = Callable[..., Any]
@@ -62,6 +64,7 @@ G = TypeVar("G", bound=Callable[..., Any])
 # What a registration may say of a loss; `paper` and `family` it must say.
 _FACTS: dict[str, Any] = {
     "paper": None,  # arXiv id, DOI or venue
+    "link": "",  # where to read it, if the id does not say
     "family": None,
     "title": "",
     "authors": "",

@@ -87,22 +87,33 @@ _CHOSEN = (
 )
 
 
-@LOSSES.register(
-    "en",
-    **_EXPECTED,
-    pulls_known="with consistency_weight > 1 the pull towards the earlier scores can outweigh the known value",
-    published_defaults={
-        "all": {"consistency_weight": "0.1 or 1 (0 without the consistency loss)"},
-        **_EXPECTED_POSITIVES,
-    },
-    differs=_CHOSEN,
-)
-def en(
-    logits: Tensor, labels: Tensor, expected: Tensor, estimate: Tensor, *, consistency_weight: Setting = 0.0
-) -> Tensor:
+@LOSSES.register("en", **_EXPECTED, published_defaults=_EXPECTED_POSITIVES, differs=_CHOSEN)
+def en(logits: Tensor, labels: Tensor, expected: Tensor) -> Tensor:
     """Expected negative: assume negative, but unknown cells that are expected positives weigh nothing.
 
-    With ``consistency_weight`` the distance |p - s| to the earlier scores is added on every cell. [*H, B, L].
+    [*H, B, L]; with the consistency loss it is `en-cl`.
+
+    Inputs:
+        expected: 1 for expected positives, 0 for expected negatives, [*H, B, L].
+    """
+    ignored = (labels == UNKNOWN) & (expected != 0)
+    return cross_entropy(logits, is_positive(labels, logits)).masked_fill(ignored, 0.0)
+
+
+@LOSSES.register(
+    "en-cl",
+    **_EXPECTED,
+    pulls_known="with consistency_weight > 1 the pull towards the earlier scores can outweigh the known value",
+    paper_defaults={"consistency_weight": "0.1 or 1"},
+    published_defaults=_EXPECTED_POSITIVES,
+    differs=f"{_CHOSEN}; the consistency term is a mean as well, and it counts from the first epoch",
+)
+def en_cl(
+    logits: Tensor, labels: Tensor, expected: Tensor, estimate: Tensor, *, consistency_weight: Setting = 0.1
+) -> Tensor:
+    """Expected negative with consistency: `en`, and on every cell the distance |p - s| to the earlier scores.
+
+    [*H, B, L].
 
     Inputs:
         expected: 1 for expected positives, 0 for expected negatives, [*H, B, L].
@@ -111,11 +122,7 @@ def en(
     Settings:
         consistency_weight: gamma of the mean form (the paper's sum form over L classes is gamma times L).
     """
-    ignored = (labels == UNKNOWN) & (expected != 0)
-    loss = cross_entropy(logits, is_positive(labels, logits)).masked_fill(ignored, 0.0)
-    if isinstance(consistency_weight, Tensor) or consistency_weight != 0.0:
-        loss = loss + consistency_weight * (logits.sigmoid() - estimate).abs()
-    return loss
+    return en(logits, labels, expected) + consistency_weight * (logits.sigmoid() - estimate).abs()
 
 
 @LOSSES.register("ep", **_EXPECTED, published_defaults=_EXPECTED_POSITIVES, differs=_CHOSEN)

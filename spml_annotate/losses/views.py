@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from spml_annotate.labels import UNKNOWN
+from spml_annotate.labels import NEGATIVE, UNKNOWN
 from spml_annotate.losses import LOSSES
 from spml_annotate.losses.cells import Setting, cross_entropy, is_positive
 
@@ -102,3 +102,69 @@ def mime(
     mean, deviation = latent.unbind(dim=-2)
     divergence = 0.5 * (torch.square(mean) + torch.square(deviation) - 1.0) - deviation.log()
     return loss + divergence_weight * divergence.mean(dim=-1)
+
+
+@LOSSES.register(
+    "ignore",
+    paper="ECCV 2024",
+    title="Ignore: Information Gap-based False Negative Loss Rejection for Single Positive Multi-Label Learning",
+    authors="Song, Kim, Moon, Lim, Kim, Kwon, Choi",
+    venue="ECCV 2024",
+    year=2024,
+    repository="gyeong-ryeol-song/SPML-IGNORE",
+    family="views",
+    state="thresholds",
+    certainty="A",
+    pulls_known="the consistency term draws the two views together, in known cells too",
+    code_defaults={
+        "weak_weight": {"ResNet": 0.1, "Q2L": 0.5},
+        "strong_weight": 1.0,
+        "consistency_weight": 0.5,
+        "warm_up": 3,
+    },
+    differs="exact logarithms where the code adds 1e-5 inside them; known negatives, for which the code has no place, "
+    "count like any other cell of the weak view and are never rejected in the strong one; how an image is masked is up "
+    "to the caller (the code's map is scaled over the batch and cannot handle an image without exactly one positive)",
+)
+def ignore(
+    logits: Tensor,
+    labels: Tensor,
+    strong: Tensor,
+    masked: Tensor,
+    thresholds: Tensor,
+    progress: tuple[int, int],
+    *,
+    weak_weight: Setting = 0.5,
+    strong_weight: Setting = 1.0,
+    consistency_weight: Setting = 0.5,
+    warm_up: int = 3,
+) -> Tensor:
+    """Assume negative on the strong view, without unknown cells that lose much when all but the known class is masked.
+
+    After the warm-up an unknown cell is rejected whose weak logit w is above its class average A and further than G
+    from the logit of the masked image. Added are the positives' loss in the weak view, averaged over them, and the
+    squared distance (s - w)^2 of the views' logits, through which the gradient flows into both. [*H, B, L].
+
+    Inputs:
+        strong: s, logits of the strongly augmented view, [*H, B, L].
+        masked: logits of the weak view, masked to what shows the known positive, [*H, B, L].
+        thresholds: G, the same in every cell, and A, the same in every row, [*H, B, L, 2].
+        progress: (epoch counted from 0, epochs).
+
+    Settings:
+        weak_weight: of the known cells' loss in the weak view (spbc_weight).
+        strong_weight: of the loss in the strong view (ignore_weight).
+        consistency_weight: of the squared distance (reg_weight).
+        warm_up: epochs before the first rejection.
+    """
+    positive = is_positive(labels, logits)
+    cells = positive.shape[-2] * positive.shape[-1]
+    known = positive * (cells / positive.sum(dim=(-2, -1), keepdim=True).clamp(min=1.0)) + (labels == NEGATIVE)
+    gap, average = thresholds.unbind(dim=-1)
+    present = logits.detach()
+    rejected = (labels == UNKNOWN) & ((present - masked.detach()).abs() > gap) & (present > average)
+    kept = 1.0 - (rejected & (progress[0] >= warm_up)).to(logits.dtype)
+    kept = kept * (cells / kept.sum(dim=(-2, -1), keepdim=True).clamp(min=1.0))
+    weak = weak_weight * known * cross_entropy(logits, positive)
+    consistency = consistency_weight * torch.square(strong - logits)
+    return weak + strong_weight * kept * cross_entropy(strong, positive) + consistency

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from spml_annotate.errors import SettingError
 from spml_annotate.labels import UNKNOWN
 from spml_annotate.states import STATES
-from spml_annotate.states.protocol import LabelState
+from spml_annotate.states.memory import Memory
 from spml_annotate.states.tables import (
     EpochCounter,
     allocate,
     check_labels,
     gather,
-    load_tables,
     per_head,
-    save_tables,
     scatter,
 )
 
@@ -28,10 +25,8 @@ from spml_annotate.states.tables import (
 _ROUNDING = 1e-6
 
 
-class _Remembered(LabelState):
+class _Remembered(Memory):
     """Table ``chosen``, True at unknown cells that count as positives from now on; nothing is ever taken back."""
-
-    name = ""
 
     def __init__(self, labels: Tensor, memory_limit: float) -> None:
         self._labels = check_labels(labels)
@@ -43,31 +38,9 @@ class _Remembered(LabelState):
         """``expected``, float32 [H, B, L]: 1 at cells that count as positives."""
         return {"expected": gather(self.chosen, rows, self._device).float()}
 
-    def observe(self, rows: Tensor, outputs: Mapping[str, Tensor]) -> None:
-        """Nothing, unless a state says so."""
-
-    def write(self, rows: Tensor, outputs: Mapping[str, Tensor]) -> None:
-        """Nothing, unless a state says so."""
-
-    def end_epoch(self, epoch: int) -> None:
-        """The next epoch begins."""
-        self._epoch.ended(epoch)
-
-    def parameters(self) -> list[nn.Parameter]:
-        """None: nothing here is trained."""
-        return []
-
-    def save(self, path: str | Path) -> None:
-        """Write the table to one safetensors file, atomically."""
-        save_tables(path, self.name, {"chosen": self.chosen, "epoch": self._epoch.table})
-
-    def load(self, path: str | Path) -> None:
-        """Replace the table by what `save` wrote.
-
-        Raises:
-            DataError: for a file that cannot be read. MismatchError: for another state or other shapes.
-        """
-        load_tables(path, self.name, {"chosen": self.chosen, "epoch": self._epoch.table})
+    def tables(self) -> dict[str, Tensor]:
+        """What is saved."""
+        return {"chosen": self.chosen}
 
     def _open(self, rows: Tensor, chosen: Tensor) -> Tensor:
         """Cells of these rows that may still be chosen, bool [H, B, L]."""
@@ -111,7 +84,7 @@ class CorrectedState(_Remembered):
     @torch.no_grad()
     def observe(self, rows: Tensor, outputs: Mapping[str, Tensor]) -> None:
         """Correct the cells of this batch whose ``logits`` are the largest."""
-        if self._epoch.number == 0 or rows.numel() == 0:
+        if self.passed == 0 or rows.numel() == 0:
             return
         chosen = gather(self.chosen, rows, self._device)
         may = self._open(rows, chosen)
@@ -162,7 +135,7 @@ class ConfidentState(_Remembered):
     @torch.no_grad()
     def write(self, rows: Tensor, outputs: Mapping[str, Tensor]) -> None:
         """Choose the cells of these rows whose sigmoid(``logits``) is above the threshold."""
-        if self._epoch.number + 1 < self._warm_up:
+        if self.passed + 1 < self._warm_up:
             return
         chosen = gather(self.chosen, rows, self._device)
         above = outputs["logits"].double().sigmoid() > self._threshold

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -70,20 +69,15 @@ class DrawnState(LastScores):
         super().end_epoch(epoch)
         self._draw()
 
-    def load(self, path: str | Path) -> None:
-        """Replace the scores by what `save` wrote, and draw the cells of the epoch that was saved.
-
-        Raises:
-            DataError: for a file that cannot be read. MismatchError: for another state or other shapes.
-        """
-        super().load(path)
+    def loaded(self) -> None:
+        """Draw the cells of the epoch that was saved."""
         self._draw()
 
     def _draw(self) -> None:
         if self._drawn is None:
             return
         for head, seed in enumerate(self._seeds):
-            generator = torch.Generator().manual_seed(seed * _EPOCH_STRIDE + self._epoch.number)
+            generator = torch.Generator().manual_seed(seed * _EPOCH_STRIDE + self.passed)
             for block in row_blocks((1, *self._drawn.shape[1:])):
                 part = self._drawn[head, block]
                 part.copy_(torch.rand(part.shape, generator=generator) < self._share)

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from spml_annotate.errors import SettingError
 from spml_annotate.labels import POSITIVE, UNKNOWN
 from spml_annotate.states import STATES
 from spml_annotate.states.choice import choose_largest
-from spml_annotate.states.protocol import LabelState
+from spml_annotate.states.memory import Memory
 from spml_annotate.states.tables import (
     allocate,
     check_labels,
     gather,
-    load_tables,
     per_head,
     row_blocks,
-    save_tables,
     scatter,
 )
 
@@ -28,7 +25,7 @@ _DTYPES = {"float16": torch.float16, "float32": torch.float32, "float64": torch.
 
 
 @STATES.register("ema", paper="arXiv:2203.06127", fills=("estimate", "expected"))
-class EmaState(LabelState):
+class EmaState(Memory):
     """Scores s: 1 at known positives and 0 elsewhere at first, then s <- mu s + (1-mu) p whenever an image is seen.
 
     ``estimate`` is s as it was before the present epoch's prediction. ``expected`` is 1 at known positives and, from
@@ -49,6 +46,8 @@ class EmaState(LabelState):
     Raises:
         SettingError, MismatchError, DataError: for settings or labels that cannot be used.
     """
+
+    name = "ema"
 
     def __init__(
         self,
@@ -86,9 +85,6 @@ class EmaState(LabelState):
             "expected": expected.to(self._compute),
         }
 
-    def observe(self, rows: Tensor, outputs: Mapping[str, Tensor]) -> None:
-        """Nothing: scores change after the step only."""
-
     @torch.no_grad()
     def write(self, rows: Tensor, outputs: Mapping[str, Tensor]) -> None:
         """Move the scores of these rows towards sigmoid(``logits``)."""
@@ -101,21 +97,9 @@ class EmaState(LabelState):
         """Choose the expected positives of the next epoch."""
         choose_largest(self.scores, self._labels, self.quota, self.chosen)
 
-    def parameters(self) -> list[nn.Parameter]:
-        """None: nothing here is trained."""
-        return []
-
-    def save(self, path: str | Path) -> None:
-        """Write scores and choice to one safetensors file, atomically."""
-        save_tables(path, "ema", {"scores": self.scores, "chosen": self.chosen})
-
-    def load(self, path: str | Path) -> None:
-        """Replace scores and choice by what `save` wrote.
-
-        Raises:
-            DataError: for a file that cannot be read. MismatchError: for another state or other shapes.
-        """
-        load_tables(path, "ema", {"scores": self.scores, "chosen": self.chosen})
+    def tables(self) -> dict[str, Tensor]:
+        """What is saved: scores and choice."""
+        return {"scores": self.scores, "chosen": self.chosen}
 
 
 def _quota(labels: Tensor, expected_positives: Tensor) -> Tensor:

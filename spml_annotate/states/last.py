@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from spml_annotate.errors import SettingError
 from spml_annotate.labels import UNKNOWN
 from spml_annotate.states import STATES
 from spml_annotate.states.choice import choose_largest
-from spml_annotate.states.protocol import LabelState
+from spml_annotate.states.memory import Memory
 from spml_annotate.states.tables import (
     EpochCounter,
     allocate,
     check_labels,
     gather,
-    load_tables,
     per_head,
     row_blocks,
-    save_tables,
     scatter,
 )
 
 _DTYPES = {"float16": torch.float16, "float32": torch.float32, "float64": torch.float64}
 
 
-class LastScores(LabelState):
+class LastScores(Memory):
     """Table ``scores`` [H, n, L]: sigmoid of the logits of the step that last saw the image.
 
     The authors' code runs the model once more over all images after the epoch; these scores are up to an epoch older,
     and cost nothing.
     """
 
-    name = ""
     start = 0.5  # the score of an image that has not been seen
 
     def __init__(self, labels: Tensor, storage: str, memory_limit: float) -> None:
@@ -54,37 +50,14 @@ class LastScores(LabelState):
         """``estimate``, the scores, float32 [H, B, L] (float64 if stored so)."""
         return {"estimate": gather(self.scores, rows, self._device).to(self._compute)}
 
-    def observe(self, rows: Tensor, outputs: Mapping[str, Tensor]) -> None:
-        """Nothing: scores change after the step only."""
-
     @torch.no_grad()
     def write(self, rows: Tensor, outputs: Mapping[str, Tensor]) -> None:
         """Keep sigmoid(``logits``) of these rows."""
         scatter(self.scores, rows, outputs["logits"].to(self._compute).sigmoid())
 
-    def end_epoch(self, epoch: int) -> None:
-        """The next epoch begins."""
-        self._epoch.ended(epoch)
-
-    def parameters(self) -> list[nn.Parameter]:
-        """None: nothing here is trained."""
-        return []
-
     def tables(self) -> dict[str, Tensor]:
         """What is saved."""
-        return {"scores": self.scores, "epoch": self._epoch.table}
-
-    def save(self, path: str | Path) -> None:
-        """Write the tables to one safetensors file, atomically."""
-        save_tables(path, self.name, self.tables())
-
-    def load(self, path: str | Path) -> None:
-        """Replace the tables by what `save` wrote.
-
-        Raises:
-            DataError: for a file that cannot be read. MismatchError: for another state or other shapes.
-        """
-        load_tables(path, self.name, self.tables())
+        return {"scores": self.scores}
 
 
 @STATES.register("asymmetric", paper="arXiv:2203.16219", fills=("estimate", "picked"))

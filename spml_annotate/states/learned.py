@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +11,8 @@ from torch import Tensor, nn
 from spml_annotate.errors import SettingError
 from spml_annotate.labels import NEGATIVE, POSITIVE
 from spml_annotate.states import STATES
-from spml_annotate.states.protocol import LabelState
-from spml_annotate.states.tables import check_labels, load_tables, save_tables
+from spml_annotate.states.memory import Memory
+from spml_annotate.states.tables import check_labels
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _KNOWN = 0.995  # initial probability of a known positive; a known negative starts at 1 minus this
@@ -21,7 +20,7 @@ _UNKNOWN = 0.6  # an unknown cell starts at a logit drawn evenly from -logit(0.6
 
 
 @STATES.register("learned", paper="arXiv:2106.09708", fills=("estimate",))
-class LearnedState(LabelState):
+class LearnedState(Memory):
     """Free logits Phi [H, n, L], trained by the optimiser of the model; ``estimate`` is q = sigmoid(Phi).
 
     A dense table: an optimiser with momentum keeps moving rows that are not in the batch, as the authors' does, and
@@ -36,6 +35,8 @@ class LearnedState(LabelState):
     Raises:
         SettingError, MismatchError, DataError: for settings or labels that cannot be used.
     """
+
+    name = "learned"
 
     def __init__(
         self,
@@ -64,30 +65,13 @@ class LearnedState(LabelState):
         """``estimate``, [H, B, L] with gradient into the logits."""
         return {"estimate": self.logits.index_select(1, rows.to(self.logits.device)).sigmoid()}
 
-    def observe(self, rows: Tensor, outputs: Mapping[str, Tensor]) -> None:
-        """Nothing: the optimiser does all."""
-
-    def write(self, rows: Tensor, outputs: Mapping[str, Tensor]) -> None:
-        """Nothing: the optimiser does all."""
-
-    def end_epoch(self, epoch: int) -> None:
-        """Nothing: the optimiser does all."""
-
     def parameters(self) -> list[nn.Parameter]:
         """The logits, for the optimiser, at `learning_rate_multiplier` times the model's learning rate."""
         return [self.logits]
 
-    def save(self, path: str | Path) -> None:
-        """Write the logits to one safetensors file, atomically."""
-        save_tables(path, "learned", {"logits": self.logits})
-
-    def load(self, path: str | Path) -> None:
-        """Replace the logits by what `save` wrote; the parameter stays the same object.
-
-        Raises:
-            DataError: for a file that cannot be read. MismatchError: for another state or other shapes.
-        """
-        load_tables(path, "learned", {"logits": self.logits})
+    def tables(self) -> dict[str, Tensor]:
+        """What is saved: the logits."""
+        return {"logits": self.logits}
 
 
 def _initial(labels: Tensor, seed: int, dtype: torch.dtype) -> Tensor:

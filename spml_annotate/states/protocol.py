@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
 
@@ -41,4 +43,14 @@ class LabelState(Protocol):
 
         Raises:
             DataError: for a file that cannot be read. MismatchError: for another state or other shapes.
+        """
+
+    def kept(self, head: int) -> dict[str, NDArray[np.generic]]:
+        """A copy of everything remembered for one head, by name, for `begin_with`."""
+
+    def begin_with(self, kept: Sequence[Mapping[str, NDArray[np.generic]]]) -> None:
+        """Begin a new training, whose epochs are counted from 0, with what `kept` gave for every head.
+
+        Raises:
+            MismatchError: for what another state has kept, or of another shape.
         """

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from spml_annotate.errors import SettingError
 from spml_annotate.labels import NEGATIVE, POSITIVE
 from spml_annotate.states import STATES
-from spml_annotate.states.protocol import LabelState
+from spml_annotate.states.memory import Memory
 from spml_annotate.states.tables import (
     allocate,
     check_labels,
     gather,
-    load_tables,
     per_head,
     row_blocks,
-    save_tables,
     scatter,
 )
 
 
 @STATES.register("selected", paper="arXiv:2303.13223", fills=("picked",))
-class SelectedState(LabelState):
+class SelectedState(Memory):
     """Of every image the few most probable cells, where they pass the threshold of their class.
 
     Class c has the threshold cutoff a_c / (2 - a_c): lower for classes that were selected less often. a_c is
@@ -42,6 +39,8 @@ class SelectedState(LabelState):
     Raises:
         SettingError, MismatchError, DataError: for settings or labels that cannot be used.
     """
+
+    name = "selected"
 
     def __init__(
         self,
@@ -89,27 +88,12 @@ class SelectedState(LabelState):
         picked, seen = gather(self.picked, rows, self._device), gather(self.seen, rows, self._device)
         return picked | ((labels == POSITIVE) & seen)
 
-    def write(self, rows: Tensor, outputs: Mapping[str, Tensor]) -> None:
-        """Nothing: picks are made before the loss."""
+    def tables(self) -> dict[str, Tensor]:
+        """What is saved: the picks; the counts follow from them."""
+        return {"picked": self.picked, "seen": self.seen}
 
-    def end_epoch(self, epoch: int) -> None:
-        """Nothing: thresholds follow every batch."""
-
-    def parameters(self) -> list[nn.Parameter]:
-        """None: nothing here is trained."""
-        return []
-
-    def save(self, path: str | Path) -> None:
-        """Write the picks to one safetensors file, atomically."""
-        save_tables(path, "selected", {"picked": self.picked, "seen": self.seen})
-
-    def load(self, path: str | Path) -> None:
-        """Replace the picks by what `save` wrote.
-
-        Raises:
-            DataError: for a file that cannot be read. MismatchError: for another state or other shapes.
-        """
-        load_tables(path, "selected", {"picked": self.picked, "seen": self.seen})
+    def loaded(self) -> None:
+        """Count anew."""
         self.counts.zero_()
         for block in row_blocks(tuple(self._labels.shape)):
             rows = torch.arange(block.start, block.stop, device=self._device)

@@ -22,6 +22,13 @@ _MAKERS: dict[str, Callable[[Shape, torch.Generator], Any]] = {
     "strong": lambda shape, draw: 3.0 * torch.randn(shape, generator=draw, dtype=torch.float64),
     "picked": lambda shape, draw: (torch.rand(shape, generator=draw) < 0.6).double(),
     "latent": lambda shape, draw: torch.rand((*shape, 2, 3), generator=draw, dtype=torch.float64) + 0.2,
+    "masked": lambda shape, draw: 3.0 * torch.randn(shape, generator=draw, dtype=torch.float64),
+    "thresholds": lambda shape, draw: (
+        torch.rand((*shape[:-2], 1, shape[-1], 2), generator=draw, dtype=torch.float64).expand(*shape, 2).clone()
+    ),  # of a class, the same in every row
+    "reconstruction": lambda shape, draw: (
+        torch.rand((*shape[:-2], 1, 1), generator=draw, dtype=torch.float64).expand(shape).clone()
+    ),  # one number per batch
     "teacher": lambda shape, draw: tables(shape, draw)["mixed"],
 }
 
@@ -75,5 +82,7 @@ def gradient(name: str, inputs: Inputs, of: str = "logits", **settings: Any) -> 
     """Gradient of the mean loss of each run, summed over the runs, with respect to the logits (of a view)."""
     logits = inputs[of].detach().clone().requires_grad_()
     matrix = LOSSES[name].function(**{**inputs, of: logits}, **settings)
+    if of != "logits" and not matrix.requires_grad:  # the view serves for decisions only
+        return torch.zeros_like(logits)
     (found,) = torch.autograd.grad(matrix.mean(dim=(-2, -1)).sum(), logits)
     return found

@@ -172,12 +172,12 @@ def en_sequence(entry: Entry, inputs: Entry) -> Values:
         labels[None], momentum=params["mu"], expected_positives=params["K"], storage="float64"
     )
     rows = torch.arange(len(labels))
-    function = LOSSES["en"].function
     steps = []
     for epoch, view in enumerate(["logits", "logits_2", "logits_3", "logits_4"][: len(entry["outputs"]["steps"])]):
         logits = table(inputs[view])[None].requires_grad_()
         given = state.read(rows)
-        en = function(logits, labels, **given).mean()
+        en = LOSSES["en"].function(logits, labels, given["expected"]).mean()
+        function = LOSSES["en-cl"].function
         whole = function(logits, labels, **given, consistency_weight=params["gamma"]).mean()
         (gradient,) = torch.autograd.grad(whole, logits)
         believed = torch.where(given["expected"] != 0, POSITIVE, NEGATIVE).to(torch.int8)

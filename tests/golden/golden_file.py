@@ -16,6 +16,7 @@ VIEWS = (
     "logits_3",
     "logits_4",
     "logits_strong",
+    "logits_masked",
     "logits_other",
     "label_estimator_logits",
     "truth",

@@ -6,9 +6,10 @@ A method may have several adapters, each for some of its parameters; the first t
 from golden_adapters import CORE, Adapter, Entry
 from golden_beliefs import BELIEFS
 from golden_focus import FOCUS
+from golden_views import VIEWS_AND_GRAPHS
 
 ADAPTERS: dict[str, list[Adapter]] = {}
-for _part in (CORE, BELIEFS, FOCUS):
+for _part in (CORE, BELIEFS, FOCUS, VIEWS_AND_GRAPHS):
     for _method, _adapter in _part.items():
         ADAPTERS.setdefault(_method, []).append(_adapter)
 

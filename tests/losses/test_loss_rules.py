@@ -45,10 +45,10 @@ def test_the_formulas_cell_by_cell():
 def test_expected_negatives_leave_expected_positives_out():
     scores = torch.full((1, 3), 0.25, dtype=torch.float64)
     believed = torch.ones((1, 3), dtype=torch.float64)
-    assert loss("en", believed, scores) == pytest.approx([yes(2.0), 0.0, no(0.5)])
-    assert loss("en", 0 * believed, scores) == pytest.approx(loss("an"))
+    assert loss("en", believed) == pytest.approx([yes(2.0), 0.0, no(0.5)])
+    assert loss("en", 0 * believed) == pytest.approx(loss("an"))
     distance = (LOGITS.sigmoid() - 0.25).abs()[0].tolist()
-    with_consistency = loss("en", believed, scores, consistency_weight=0.5)
+    with_consistency = loss("en-cl", believed, scores, consistency_weight=0.5)
     assert with_consistency == pytest.approx([yes(2.0) + distance[0] / 2, distance[1] / 2, no(0.5) + distance[2] / 2])
 
 
@@ -99,13 +99,13 @@ def test_gradient_of_the_estimate_survives_far_out():
 
 
 def test_module_names_what_is_missing():
-    module = as_module("en", consistency_weight="0.5")
+    module = as_module("en-cl", consistency_weight="0.5")
     with pytest.raises(SettingError, match="needs the input 'expected'"):
         module(LOGITS, LABELS)
     with pytest.raises(SettingError, match="has no input 'progress'"):
         as_module("an")(LOGITS, LABELS, progress=(0, 1))
     with pytest.raises(SettingError, match="did you mean 'consistency_weight'"):
-        as_module("en", consistency=1.0)
+        as_module("en-cl", consistency=1.0)
     with pytest.raises(SettingError, match="did you mean 'an-ls'"):
         as_module("an-l")
 

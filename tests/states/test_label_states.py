@@ -27,6 +27,14 @@ def some_labels(heads, rows, classes, seed=0):
     return codes[torch.randint(4, (heads, rows, classes), generator=draw)]
 
 
+def needs(name, labels):
+    """What a state must be given beside labels and seeds."""
+    if "features" not in STATES[name].inputs:
+        return {}
+    draw = torch.Generator().manual_seed(labels.shape[1])
+    return {"features": torch.randn((labels.shape[1], 3), generator=draw)}
+
+
 def logits_of(labels, seed=1):
     return torch.randn(labels.shape, generator=torch.Generator().manual_seed(seed)) * 2.0
 
@@ -164,11 +172,11 @@ def test_float16_is_close_to_float64():
 @pytest.mark.parametrize("name", list(STATES))
 def test_what_is_saved_is_loaded(name, tmp_path):
     labels, rows = some_labels(2, 9, 4), torch.arange(9)
-    state = STATES[name].function(labels, seeds=[1, 2])
+    state = STATES[name].function(labels, seeds=[1, 2], **needs(name, labels))
     state.write(rows, {"logits": logits_of(labels)})
     state.end_epoch(0)
     state.save(tmp_path / "state.safetensors")
-    other = STATES[name].function(labels, seeds=[3, 4])
+    other = STATES[name].function(labels, seeds=[3, 4], **needs(name, labels))
     other.load(tmp_path / "state.safetensors")
     for key, value in state.read(rows).items():
         assert torch.equal(value, other.read(rows)[key])
@@ -181,10 +189,11 @@ def test_what_is_saved_is_loaded(name, tmp_path):
 @pytest.mark.parametrize("name", list(STATES))
 def test_files_that_do_not_fit_are_refused_and_change_nothing(name, tmp_path):
     labels, rows = some_labels(2, 9, 4), torch.arange(9)
-    state = STATES[name].function(labels, seeds=[1, 2])
+    state = STATES[name].function(labels, seeds=[1, 2], **needs(name, labels))
     before = {key: value.clone() for key, value in state.read(rows).items()}
     path = tmp_path / "state"
-    STATES[name].function(some_labels(2, 8, 4), seeds=[1, 2]).save(path)
+    others = some_labels(2, 8, 5)
+    STATES[name].function(others, seeds=[1, 2], **needs(name, others)).save(path)
     with pytest.raises(MismatchError, match="train again"):
         state.load(path)
     STATES["learned" if name == "ema" else "ema"].function(labels, seeds=[1, 2]).save(path)
