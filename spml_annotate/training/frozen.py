@@ -32,6 +32,7 @@ def fit_heads(
     *,
     validation: Validation | None = None,
     expected_positives: float | None = None,
+    priors: NDArray[np.float64] | None = None,
     epochs: int = 25,
     batch_size: int = 64,
     seed: int = 0,
@@ -51,13 +52,14 @@ def fit_heads(
         labels: codes [N, L] or a `LabelMatrix`, or a list of label sets that the runs point into.
         validation: features [V, D] and codes int8 [V, L] of a labelled sample that is never trained on.
         expected_positives: k, the mean number of positives per image, for methods that use it.
+        priors: share of images that have each class, [L], for losses that ask for it and have no state that fills it.
         as_published: read known negatives as unknown, as the papers' code does.
         what: name on the progress bar.
 
     Raises:
         SettingError: for an unknown loss or setting, a loss that cannot use these labels, or a learning rate so high
             that the weights become infinite.
-        DataError: if a label set says nothing at all, or features are not finite.
+        DataError: if a label set says nothing at all, features are not finite, or a prior is no share.
         MismatchError: if the shapes do not fit together.
     """
     tables = _tables(labels, features)
@@ -69,8 +71,9 @@ def fit_heads(
     scaling = Scaling.of(features)
     if not (np.isfinite(scaling.mean).all() and np.isfinite(scaling.scale).all()):
         raise DataError("features: some values are not finite; embed the images again")
-    k = expected_positives or DEFAULT_EXPECTED_POSITIVES
-    fit = _Fit(features, scaling, _judge(validation, scaling), k, epochs, batch_size, seed, choose_device(device), what)
+    k, place = expected_positives or DEFAULT_EXPECTED_POSITIVES, choose_device(device)
+    shares = _shares(priors, tables[0].shape[1], place)
+    fit = _Fit(features, scaling, _judge(validation, scaling), k, shares, epochs, batch_size, seed, place, what)
     for rows, members in _by_rows(codes):
         logger.info("training %d runs on %d images, %d epochs, %s", len(members), len(rows), epochs, fit.device)
         fit.part(rows, members, runs, methods, codes)
@@ -86,6 +89,16 @@ def _tables(labels: Labels | Sequence[Labels], features: Features) -> list[NDArr
                 f"labels {table.shape} do not fit features {features.shape}; both need one row per training image"
             )
     return tables
+
+
+def _shares(priors: NDArray[np.float64] | None, classes: int, device: torch.device) -> torch.Tensor | None:
+    if priors is None:
+        return None
+    if np.shape(priors) != (classes,):
+        raise MismatchError(f"priors have shape {np.shape(priors)}; there must be one for each of {classes} classes")
+    if not ((np.asarray(priors) >= 0.0) & (np.asarray(priors) <= 1.0)).all():
+        raise DataError("priors: a share of images is below 0, above 1 or not a number")
+    return torch.as_tensor(priors, dtype=torch.float32, device=device)
 
 
 def _label_set(tables: list[NDArray[np.int8]], run: HeadRun) -> NDArray[np.int8]:
@@ -133,6 +146,7 @@ class _Fit:
         scaling: Scaling,
         judge: _Judge | None,
         expected_positives: float,
+        priors: torch.Tensor | None,
         epochs: int,
         batch_size: int,
         seed: int,
@@ -140,7 +154,7 @@ class _Fit:
         what: str,
     ) -> None:
         self.features, self.scaling, self.judge = features, scaling, judge
-        self.expected_positives = expected_positives
+        self.expected_positives, self.priors = expected_positives, priors
         self.epochs, self.batch_size, self.seed, self.device, self.what = epochs, batch_size, seed, device, what
         self.heads: dict[int, LinearHead] = {}
         self.chosen: dict[int, int] = {}
@@ -159,7 +173,7 @@ class _Fit:
         scaled = torch.from_numpy(self.scaling.apply(self.features[rows])).to(self.device)
         tables = {member: codes[member][rows] for member in members}
         groups, matrix = make_groups(
-            members, runs, methods, tables, scaled.shape[1], self.expected_positives, self.device
+            members, runs, methods, tables, scaled.shape[1], self.expected_positives, self.priors, self.device
         )
         learned = [extra for group in groups for extra in group.optimizer_groups()]
         optimizer = torch.optim.AdamW(matrix.optimizer_groups() + learned, fused=_fused(self.device))

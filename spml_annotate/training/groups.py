@@ -20,6 +20,7 @@ class HeadGroup:
 
     Args:
         members: indices of the runs. codes: label tables int8 [n, L] of all runs.
+        priors: class priors [L], for a loss that asks for them and has no state that fills them.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class HeadGroup:
         methods: Sequence[Method],
         codes: Mapping[int, NDArray[np.int8]],
         first: int,
+        priors: torch.Tensor | None,
         device: torch.device,
     ) -> None:
         self.members = members
@@ -38,6 +40,7 @@ class HeadGroup:
         heads, _, classes = self.codes.shape
         self.columns = slice(first, first + heads * classes)
         self.settings = _stacked([methods[m].settings for m in members], device)
+        self._given = {} if priors is None else {"priors": priors}
         self.state: Any = None
         if self.method.state is not None:
             seeds = [runs[m].seed for m in members]
@@ -65,6 +68,7 @@ class HeadGroup:
             logits: [H, B, L]. batch: rows int64 [B]. epochs: (epoch counted from 0, epochs).
         """
         inputs: dict[str, Any] = {"logits": logits, "labels": self.codes.index_select(1, batch), "progress": epochs}
+        inputs.update(self._given)
         if self.state is not None:
             self.state.observe(batch, {"logits": logits.detach()})
             inputs.update(self.state.read(batch))
@@ -115,6 +119,7 @@ def make_groups(
     codes: Mapping[int, NDArray[np.int8]],
     dimension: int,
     expected_positives: float,
+    priors: torch.Tensor | None,
     device: torch.device,
 ) -> tuple[list[HeadGroup], HeadMatrix]:
     """Groups of runs that one call of one loss can serve, and the weight matrix of all.
@@ -132,7 +137,7 @@ def make_groups(
     groups: list[HeadGroup] = []
     for key in sorted(alike, key=lambda key: key[:2]):  # what the optimiser treats alike becomes neighbours
         first = groups[-1].columns.stop if groups else 0
-        groups.append(HeadGroup(alike[key], runs, methods, codes, first, device))
+        groups.append(HeadGroup(alike[key], runs, methods, codes, first, priors, device))
     seeds = [runs[member].seed for group in groups for member in group.members]
     expected = {"prior": min(max(expected_positives / classes, 1e-4), 0.5), "undecided": 0.5}
     starts = [expected[methods[member].loss.facts["start"]] for group in groups for member in group.members]
