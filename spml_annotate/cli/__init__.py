@@ -9,6 +9,7 @@ import click
 from spml_annotate.cli.catalogue import losses, strategies
 from spml_annotate.cli.costs import cost, report_bias
 from spml_annotate.cli.errors import ErrorHandlingGroup
+from spml_annotate.cli.estimate import estimate_k
 from spml_annotate.cli.gain import report_gain
 from spml_annotate.cli.labelling import answer, ask, import_labels, undo
 from spml_annotate.cli.learning import embed, evaluate, propose, train
@@ -41,8 +42,8 @@ def main(debug: bool) -> None:
 
 
 _COMMANDS = (
-    simulate, init, images, classes, import_labels, embed, train, propose, ask, answer, undo, evaluate, export, status,
-    losses, strategies, doctor, serve,
+    simulate, init, images, classes, import_labels, embed, train, propose, ask, answer, undo, evaluate, estimate_k,
+    export, status, losses, strategies, doctor, serve,
     cost, report_bias, report_gain,
     studio,
 )  # fmt: skip

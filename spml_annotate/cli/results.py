@@ -98,6 +98,7 @@ def _lines(now: Status) -> list[tuple[str, str]]:
         ("per image", f"{kinds} (none known, one positive, positives, both signs, everything)"),
         ("answers", f"{people}; {now.hours:.2f} hours; {now.conflicts} disagreements"),
         ("checked", f"{now.checked} validation images ({now.waiting_checks} wait)"),
+        ("k", f"{now.expected_positives:.2f} positives per image ({now.expected_positives_from})"),
         ("model", model),
         ("open", f"{now.open_questions} questions, about {duration(now.open_seconds)}"),
         ("next", now.next),

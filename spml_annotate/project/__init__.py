@@ -19,6 +19,7 @@ from spml_annotate.project.answering import Answered, Undone, answer_file, undo
 from spml_annotate.project.asking import Asking, OpenQuestion, ask, ask_picks, ask_validation, open_questions
 from spml_annotate.project.checkup import Check, doctor
 from spml_annotate.project.embedding import Embedded, embed
+from spml_annotate.project.estimating import Estimated, estimate_expected_positives
 from spml_annotate.project.exporting import Exported, export
 from spml_annotate.project.importing import Imported, import_labels
 from spml_annotate.project.judging import Evaluated, evaluate
@@ -203,6 +204,10 @@ class Project:
         """Judge the current model on the checked sample; see `evaluate`."""
         return evaluate(self.workspace, **options)
 
+    def estimate_expected_positives(self, **options: Any) -> Estimated:  # noqa: ANN401  (those of the function)
+        """Estimate k and the class priors from every source; see `estimate_expected_positives`."""
+        return estimate_expected_positives(self.workspace, **options)
+
     def checked(self) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
         """Rows [V] and codes [V, L] of the checked validation sample."""
         sample = checked_sample(self.workspace)
@@ -231,6 +236,7 @@ __all__ = [
     "Asking",
     "Check",
     "Embedded",
+    "Estimated",
     "Evaluated",
     "Exported",
     "Imported",

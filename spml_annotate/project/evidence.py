@@ -19,11 +19,17 @@ def training_labels(workspace: Workspace, count: int) -> LabelMatrix:
     return LabelMatrix.from_cells(rows[kept], labels[kept], values[kept], (count, len(workspace.taxonomy)))
 
 
-def priors_of(labels: LabelMatrix, sample: Sample, expected_positives: float | None) -> Prior:
-    """Class priors: from the checked sample if it is large enough, else from what is known."""
-    return estimate_priors(
-        labels, validation=sample.codes if sample.enough else None, expected_positives=expected_positives
-    )
+def priors_of(workspace: Workspace, labels: LabelMatrix, sample: Sample, given: float | None = None) -> Prior:
+    """Class priors: from the checked sample if it is large enough, else from what is known; their sum is k.
+
+    A ``given`` k goes before the one that was set for the project, that before the sample's, and that before counts.
+    """
+    settings = workspace.settings
+    k = settings.expected_positives if given is None else given
+    prior = estimate_priors(labels, validation=sample.codes if sample.enough else None, expected_positives=k)
+    if given is not None or k is None:
+        return prior
+    return prior._replace(source=f"set for the project: {settings.expected_positives_from or 'in spml.toml'}")
 
 
 def evidence_of(
@@ -39,7 +45,7 @@ def evidence_of(
         return _without_model(workspace, sample, seed, closed)
     features = workspace.read_features()
     labels = training_labels(workspace, len(features))
-    prior = priors_of(labels, sample, model.settings["given_expected_positives"])
+    prior = priors_of(workspace, labels, sample, model.settings["given_expected_positives"])
     scores = read_scores(workspace, model, prior.priors)
     return Evidence(features, labels, scores, prior.priors, seed, closed)
 
@@ -47,6 +53,6 @@ def evidence_of(
 def _without_model(workspace: Workspace, sample: Sample, seed: int, closed: NDArray[np.bool_] | None) -> Evidence:
     count = len(workspace.images)
     labels = training_labels(workspace, count)
-    prior = priors_of(labels, sample, None)
+    prior = priors_of(workspace, labels, sample)
     scores = np.broadcast_to(prior.priors.astype(np.float16), labels.shape)
     return Evidence(np.zeros((count, 1), dtype=np.float16), labels, scores, prior.priors, seed, closed)

@@ -44,6 +44,7 @@ class Trained:
     left_out: int
     expected_positives: float
     expected_positives_from: str
+    as_published: bool = False
 
 
 def train(
@@ -56,13 +57,15 @@ def train(
     learning_rate: float = LEARNING_RATE,
     weight_decay: float = WEIGHT_DECAY,
     expected_positives: float | None = None,
+    as_published: bool = False,
     seed: int = 0,
     device: str = "auto",
 ) -> Trained:
     """Train on the training images of which something is known, score all images, and make the result current.
 
-    The checked validation sample, if it is large enough, selects the epoch and gives k; else the last epoch is taken
-    and k comes from what is known.
+    The checked validation sample, if it is large enough, selects the epoch and gives k and the class priors, unless k
+    is given or was set for the project; without it the last epoch is taken and they come from what is known.
+    ``as_published`` reads known negatives as unknown, as the papers' code does.
 
     Raises:
         DataError: if no image is embedded, or nothing is known. SettingError: for a loss or setting that cannot be.
@@ -85,7 +88,7 @@ def train(
                 "`spml-annotate ask --pick` and then `spml-annotate answer`"
             )
         sample = checked_sample(workspace)
-        prior = priors_of(labels, sample, expected_positives)
+        prior = priors_of(workspace, labels, sample, expected_positives)
         codes = labels.dense(rows)
         result = fit_heads(
             features[rows],
@@ -93,10 +96,12 @@ def train(
             [HeadRun(loss, settings, 0, seed, learning_rate, weight_decay)],
             validation=(features[sample.rows], sample.codes) if sample.enough else None,
             expected_positives=prior.expected_positives,
+            priors=prior.priors,
             epochs=epochs,
             batch_size=batch_size,
             seed=seed,
             device=device,
+            as_published=as_published,
         )
         head, epoch = result.heads[0], int(result.epochs[0])
         judged = float(result.validation_map[0, epoch])
@@ -109,6 +114,7 @@ def train(
             "weight_decay": weight_decay,
             "seed": seed,
             "given_expected_positives": expected_positives,
+            "as_published": as_published,
             **_origin(workspace, len(features), head_key(head)),
         }
         trained = Trained(
@@ -125,6 +131,7 @@ def train(
             left_out=result.left_out,
             expected_positives=prior.expected_positives,
             expected_positives_from=prior.source,
+            as_published=as_published,
         )
 
         def fill(version: ModelVersion) -> None:

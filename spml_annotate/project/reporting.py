@@ -11,6 +11,7 @@ import numpy as np
 from spml_annotate.formats.images import SPLIT_NAMES
 from spml_annotate.labels import NEGATIVE, POSITIVE, LabelMatrix
 from spml_annotate.project.asking import expected_seconds, open_questions
+from spml_annotate.project.evidence import priors_of, training_labels
 from spml_annotate.project.sample import LEAST, checked_sample
 from spml_annotate.workspace import Workspace
 
@@ -23,7 +24,8 @@ class Status:
     """Everything that `status` shows.
 
     ``kinds`` counts images by how much is known: none, SPL (one positive), PPL (some positives), PAL (both signs),
-    FAL (everything). ``answers`` counts the log by answer, ``hours`` adds up its seconds.
+    FAL (everything). ``answers`` counts the log by answer, ``hours`` adds up its seconds. ``expected_positives`` is the
+    k that the next training uses.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Status:
     conflicts: int
     checked: int
     waiting_checks: int
+    expected_positives: float
+    expected_positives_from: str
     model: str | None
     metrics: dict[str, Any] | None
     answers_since_model: int
@@ -67,6 +71,7 @@ def status(workspace: Workspace) -> Status:
     sample = checked_sample(workspace)
     waiting = open_questions(workspace)
     matrix = folded.matrix
+    prior = priors_of(workspace, training_labels(workspace, len(workspace.images)), sample)
     facts: dict[str, Any] = {
         "name": workspace.settings.name,
         "folder": str(workspace.root.resolve()),
@@ -87,6 +92,8 @@ def status(workspace: Workspace) -> Status:
         "conflicts": len(folded.conflicts()),
         "checked": len(sample),
         "waiting_checks": sample.waiting,
+        "expected_positives": prior.expected_positives,
+        "expected_positives_from": prior.source,
         "model": model.name if model else None,
         "metrics": model.metrics if model else None,
         "answers_since_model": len(workspace.log) - int(model.settings["answers"]) if model else len(workspace.log),

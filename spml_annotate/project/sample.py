@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spml_annotate.labels import POSITIVE, UNKNOWN, Codes, Rows
+from spml_annotate.labels import UNKNOWN, Codes, Rows
+from spml_annotate.propose.estimating import from_sample
 from spml_annotate.stores.images import TEST, TRAIN, VALIDATION
 from spml_annotate.workspace import Workspace
 
@@ -36,16 +37,11 @@ class Sample:
         return len(self) >= LEAST
 
     def positives_per_image(self) -> tuple[float, float, float]:
-        """Expected positives k with its 95 % interval (normal approximation of the mean); NaN for an empty sample."""
+        """Expected positives k with its 95 % interval, see `from_sample`; NaN for an empty sample."""
         if not len(self):
             return float("nan"), float("nan"), float("nan")
-        known = np.maximum((self.codes != UNKNOWN).sum(axis=0), 1)
-        counts = ((self.codes == POSITIVE) * (len(self) / known)).sum(
-            axis=1
-        )  # cells that nobody could tell count as the rest
-        mean = float(counts.mean())
-        half = 1.96 * float(counts.std(ddof=1)) / len(self) ** 0.5 if len(self) > 1 else float("inf")
-        return mean, max(mean - half, 0.0), mean + half
+        found = from_sample(self.codes)
+        return found.expected_positives, found.low, found.high
 
 
 def checked_sample(workspace: Workspace, split: int = VALIDATION) -> Sample:

@@ -43,6 +43,10 @@ class Settings:
         policy: what becomes of cells about which annotators disagree.
         seconds: prices that differ from the published defaults.
         features: the features in use; None before the first embedding.
+        expected_positives: k, if it was set for the project; ``expected_positives_from`` says where it comes from.
+
+    Raises:
+        SettingError: for a k outside (0, L].
     """
 
     name: str
@@ -51,6 +55,16 @@ class Settings:
     policy: Policy = "unanimous"
     seconds: Mapping[str, float] = field(default_factory=lambda: _NO_PRICES)
     features: FeatureSettings | None = None
+    expected_positives: float | None = None
+    expected_positives_from: str = ""
+
+    def __post_init__(self) -> None:
+        k, classes = self.expected_positives, max(len(self.taxonomy), 1)
+        if k is not None and not 0.0 < k <= classes:
+            raise SettingError(
+                f"{k:g} expected positives per image: it must be above 0 and at most {classes}, the number of classes; "
+                "`spml-annotate estimate-k --save NUMBER` sets it"
+            )
 
     @property
     def prices(self) -> Prices:
@@ -79,6 +93,11 @@ def save_settings(path: Path, settings: Settings) -> None:
         content["seconds"] = dict(settings.seconds)
     if settings.features is not None:
         content["features"] = {k: v for k, v in asdict(settings.features).items() if v is not None}
+    if settings.expected_positives is not None:
+        content["training"] = {
+            "expected_positives": settings.expected_positives,
+            "expected_positives_from": settings.expected_positives_from,
+        }
     content["aliases"] = dict(taxonomy.aliases)
     content["classes"] = [
         {"key": key, "name": name, **({"prompt": taxonomy.prompts[key]} if key in taxonomy.prompts else {})}
@@ -136,6 +155,8 @@ def _settings(content: dict[str, Any], path: Path) -> Settings:
     unknown = sorted(set(seconds) - set(PRICES))
     if unknown:
         raise SettingError(f"{path}: there is no price {unknown[0]!r}; choose from {', '.join(PRICES)}")
+    training = content.get("training", {})
+    k = training.get("expected_positives")
     return Settings(
         name=str(content["name"]),
         taxonomy=taxonomy,
@@ -143,6 +164,8 @@ def _settings(content: dict[str, Any], path: Path) -> Settings:
         policy=policy,
         seconds=seconds,
         features=_features(content.get("features")),
+        expected_positives=None if k is None else float(k),
+        expected_positives_from=str(training.get("expected_positives_from", "")),
     )
 
 
