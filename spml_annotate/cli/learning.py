@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spml_annotate.cli.options import (
+    as_published_option,
     device_option,
     echo_json,
     json_option,
@@ -99,6 +100,7 @@ def embed(
     metavar="K",
     help="Positives per image. [default: from the checked sample, else from what is known]",
 )
+@as_published_option
 @seed_option
 @device_option
 @threads_option
@@ -113,6 +115,7 @@ def train(
     learning_rate: float,
     weight_decay: float,
     expected_positives: float | None,
+    as_published: bool,
     seed: int,
     device: str,
     folder: Path,
@@ -132,6 +135,7 @@ def train(
             learning_rate=learning_rate,
             weight_decay=weight_decay,
             expected_positives=expected_positives,
+            as_published=as_published,
             seed=seed,
             device=device,
         )
@@ -142,9 +146,10 @@ def train(
 
 
 def _show_training(done: Trained) -> None:
+    read = ", read as unknown where the method allows" if done.as_published else ""
     click.echo(
         f"model {done.version}: {done.loss} on {done.images} images ({done.positives} known positives, "
-        f"{done.negatives} known negatives), k = {done.expected_positives:.2f} ({done.expected_positives_from})"
+        f"{done.negatives} known negatives{read}), k = {done.expected_positives:.2f} ({done.expected_positives_from})"
     )
     if done.validation_map is None:
         click.echo(f"epoch {done.epoch} of {done.epochs}: the last one, for there is no checked sample to choose by")

@@ -50,6 +50,11 @@ device_option = click.option(
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Drives everything random."
 )
+as_published_option = click.option(
+    "--as-published",
+    is_flag=True,
+    help="Read known negatives as unknown, as the papers' code does (except for methods that need them).",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines instead of text.")
 
 

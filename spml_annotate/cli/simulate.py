@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spml_annotate.cli.options import (
+    as_published_option,
     device_option,
     echo_json,
     json_option,
@@ -19,7 +20,9 @@ from spml_annotate.cli.options import (
     verbosity,
 )
 from spml_annotate.cli.projects import parse_numbers
+from spml_annotate.errors import SettingError
 
+ALL = "all"
 EMBED_BATCH = 64
 
 if TYPE_CHECKING:
@@ -29,14 +32,22 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("dataset", default="scenes")
-@click.option("--loss", "losses", multiple=True, metavar="NAME", help="Loss to train; repeatable. [default: an, en]")
+@click.option(
+    "--loss",
+    "losses",
+    multiple=True,
+    metavar="NAME|all",
+    help="Loss to train; repeatable. all: every loss that stored features suffice for; those that must be told more "
+    "than people say are drawn as references. [default: an, en]",
+)
 @click.option(
     "--strategy",
     "strategies",
     multiple=True,
     metavar="NAME[:KIND]",
     help="How further labels are chosen, and by which kind of question; repeatable. random-images is always run. "
-    "[default: random-pairs, uncertain-per-label, expected-positives, expected-positives:list]",
+    "[default: random-pairs, uncertain-per-label, expected-positives, expected-positives:list; with --rounds 0, where "
+    "nothing is chosen, the first]",
 )
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Repetitions of every curve.")
 @click.option(
@@ -45,7 +56,13 @@ if TYPE_CHECKING:
     help="Hours of human time that each asking round may spend: one number for all rounds, or one per round. "
     "[default: --rounds steps, evenly in log hours, between one positive per image and everything known]",
 )
-@click.option("--rounds", type=click.IntRange(0), default=4, show_default=True, help="Asking rounds before the last.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(0),
+    default=4,
+    show_default=True,
+    help="Asking rounds before the last; 0 compares one positive per image with everything known.",
+)
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("spml-out"), show_default=True,
     help="Folder for curves.csv, classes.csv, summary.json, curves.png, curves.svg and report.html.",
@@ -72,8 +89,16 @@ if TYPE_CHECKING:
 )
 @click.option("--epochs", type=click.IntRange(1), default=25, show_default=True, help="Training epochs per round.")
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images per step.")
-@click.option("--learning-rate", type=float, default=3e-3, show_default=True, help="AdamW's learning rate.")
+@click.option(
+    "--learning-rate",
+    default="0.003",
+    show_default=True,
+    metavar="RATE[,RATE...]|auto",
+    help="AdamW's learning rate. Of several (auto: 0.0003,0.001,0.003,0.01), each loss takes the one with the best "
+    "mean validation mAP over the seeds in round 0.",
+)
 @click.option("--weight-decay", type=float, default=0.3, show_default=True, help="AdamW's weight decay.")
+@as_published_option
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the images of DATASET, where it needs one.")
 @click.option("--backbone", default="builtin", show_default=True, help="Embeds pictures that come without features.")
 @click.option(
@@ -112,8 +137,9 @@ def simulate(
     costs: Path | None,
     epochs: int,
     batch_size: int,
-    learning_rate: float,
+    learning_rate: str,
     weight_decay: float,
+    as_published: bool,
     root: Path | None,
     backbone: str,
     weights: str,
@@ -133,16 +159,19 @@ def simulate(
     """
     from spml_annotate.acquire import Prices, load_prices
     from spml_annotate.datasets import load_dataset
+    from spml_annotate.simulate.comparing import compares
     from spml_annotate.simulate.plan import DEFAULT_LOSSES, DEFAULT_STRATEGIES, Plan
-    from spml_annotate.simulate.report import text_table
+    from spml_annotate.simulate.report import text_comparison, text_table
     from spml_annotate.simulate.runs import check_truth
     from spml_annotate.simulate.runs import simulate as run
     from spml_annotate.simulate.state import check_out
+    from spml_annotate.training.heads import LEARNING_RATE
 
     hours = parse_hours(budget)
+    rates = _parse_rates(learning_rate)
     plan = Plan(
-        losses=losses or DEFAULT_LOSSES,
-        strategies=strategies or DEFAULT_STRATEGIES,
+        losses=_named(losses) or DEFAULT_LOSSES,
+        strategies=strategies or (DEFAULT_STRATEGIES if rounds or hours else DEFAULT_STRATEGIES[:1]),
         seeds=seeds,
         rounds=rounds,
         hours=hours * rounds if len(hours) == 1 else hours,
@@ -151,15 +180,18 @@ def simulate(
         expected_positives=expected_positives,
         epochs=epochs,
         batch_size=batch_size,
-        learning_rate=learning_rate,
+        learning_rate=rates[0] if len(rates) == 1 else LEARNING_RATE,
+        learning_rates=rates if len(rates) > 1 else (),
         weight_decay=weight_decay,
         seed=seed,
         count_validation=count_validation,
+        as_published=as_published,
         prices=load_prices(costs) if costs else Prices(),
     )
     data = load_dataset(dataset, root=root)
     if missing == "negative":
         data = data.with_missing_negative()
+    plan.check(data)
     check_truth(data)  # embedding takes minutes: what is wrong with the labels or the folder is said before
     check_out(out, plan.outline(data), overwrite=overwrite)
     options = {"mean": parse_numbers("--mean", mean), "std": parse_numbers("--std", std), "size": size}
@@ -168,12 +200,38 @@ def simulate(
     if as_json:
         echo_json(summary)
         return
-    click.echo(text_table(summary))
+    if not compares(plan):
+        click.echo(text_table(summary))
+    if "losses" in summary:
+        click.echo(("" if compares(plan) else "\n") + text_comparison(summary))
     facts = summary["validation"]
     if facts["images"]:
         counted = "counted in the hours" if facts["counted"] else "not counted in the hours; --count-validation adds it"
         click.echo(f"\nvalidation sample: {facts['images']} full checks, {facts['hours']:.2f} h ({counted})")
     click.echo(f"curves.csv, classes.csv, summary.json, curves.png, curves.svg, report.html are in {out}")
+
+
+def _named(losses: tuple[str, ...]) -> tuple[str, ...]:
+    """The losses asked for; ``all`` stands for every one that can be trained here, and the others are named."""
+    if ALL not in losses:
+        return losses
+    from spml_annotate.simulate.references import every_loss, left_out
+
+    missing = ", ".join(f"{name} ({' and '.join(inputs)})" for name, inputs in left_out().items())
+    click.echo(f"left out, for stored features do not give what they need: {missing}", err=True)
+    return tuple(dict.fromkeys((*every_loss(), *(name for name in losses if name != ALL))))
+
+
+def _parse_rates(text: str) -> tuple[float, ...]:
+    """One learning rate or several, ascending."""
+    from spml_annotate.simulate.plan import LEARNING_RATES
+
+    if text.strip() == "auto":
+        return LEARNING_RATES
+    try:
+        return tuple(sorted({float(part) for part in text.split(",")}))
+    except ValueError:
+        raise SettingError(f"--learning-rate {text!r}: write a number, several with commas, or auto") from None
 
 
 def _embedded(data: Dataset, backbone: str, weights: str, device: str, options: dict[str, Any]) -> Dataset:

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spml_annotate.simulate.curves import Curve, curves
 from spml_annotate.simulate.plan import BASELINE
+from spml_annotate.simulate.references import told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,8 +66,8 @@ def _panel(axis: Axes, loss: str, found: list[Curve], first: bool) -> None:
             textcoords="offset points", fontsize=8, color="#555555",
         )  # fmt: skip
     axis.set_xscale("log")
-    _ticks(axis, min(float(c.hours[0]) for c in found), max(float(c.hours[-1]) for c in found))
-    axis.set_title(f"loss: {loss}", fontsize=10)
+    hour_ticks(axis, min(float(c.hours[0]) for c in found), max(float(c.hours[-1]) for c in found))
+    axis.set_title(f"reference: {loss} (is told {told(loss)})" if told(loss) else f"loss: {loss}", fontsize=10)
     axis.set_xlabel("hours of human time")
     axis.grid(alpha=0.25, linewidth=0.6)
     for side in ("top", "right"):
@@ -74,11 +76,16 @@ def _panel(axis: Axes, loss: str, found: list[Curve], first: bool) -> None:
         axis.set_ylabel("test mAP")
 
 
-def _line(axis: Axes, strategy: str, strategies: list[str], lanes: list[Curve]) -> None:
+def mean_curve(lanes: Sequence[Curve]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Hours [R] at which the curves of several seeds are drawn, and the mAP of each there, [seeds, R]."""
     hours = np.unique(np.concatenate([c.hours for c in lanes]))
     if len(lanes) > 1:  # seeds end their rounds a few seconds apart; one point per round is enough
         hours = np.mean([c.hours for c in lanes], axis=0) if len({len(c.hours) for c in lanes}) == 1 else hours
-    table = np.array([c.at(hours) for c in lanes])
+    return hours, np.array([c.at(hours) for c in lanes])
+
+
+def _line(axis: Axes, strategy: str, strategies: list[str], lanes: list[Curve]) -> None:
+    hours, table = mean_curve(lanes)
     mean, deviation = table.mean(axis=0), table.std(axis=0, ddof=1) if len(lanes) > 1 else np.zeros(len(hours))
     others = [s for s in strategies if s != BASELINE]
     place = others.index(strategy) if strategy != BASELINE else 0
@@ -90,7 +97,8 @@ def _line(axis: Axes, strategy: str, strategies: list[str], lanes: list[Curve]) 
     axis.fill_between(hours, mean - deviation, mean + deviation, color=colour, alpha=0.15, linewidth=0)
 
 
-def _ticks(axis: Axes, low: float, high: float) -> None:
+def hour_ticks(axis: Axes, low: float, high: float) -> None:
+    """Round numbers of hours as the ticks of a logarithmic axis."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     steps = [m * 10.0**e for e in range(-4, 7) for m in (1, 1.5, 2, 3, 4, 5, 7)]

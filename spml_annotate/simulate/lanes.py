@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,7 @@ from spml_annotate.acquire import KINDS, Query, Strategy, choose
 from spml_annotate.datasets.single import single_positives
 from spml_annotate.folding import fold_matrix
 from spml_annotate.formats.dataset import TRAIN, Dataset
-from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, LabelMatrix, Observation
+from spml_annotate.labels import UNKNOWN, LabelMatrix, Observation
 from spml_annotate.oracles.simulated import SimulatedOracle
 from spml_annotate.propose import Evidence
 from spml_annotate.simulate.plan import BASELINE, Plan
@@ -52,11 +54,6 @@ class Lane:
         rows, labels, values = fold_matrix(observations, (images, classes)).cells()
         self.codes[rows, labels] = values
 
-    @property
-    def touched(self) -> bool:
-        """Whether anything is known."""
-        return bool((self.codes != UNKNOWN).any())
-
 
 class Annotator:
     """Runs the sessions of one lane: asks what its strategy chooses and writes down the answers."""
@@ -71,9 +68,35 @@ class Annotator:
             seed: single_positives(dataset.truth, rows, seed=seed, bias=plan.first_label, boxes=dataset.boxes)
             for seed in plan.run_seeds()
         }
+        self._number = 0
+        self._sessions: dict[tuple[Hashable, ...], tuple[NDArray[np.int8], float, Counter[str]]] = {}
 
     def session(self, lane: Lane, number: int, target: float) -> None:
-        """Round ``number``: spend up to ``target`` seconds in all; round 0 names one positive on every image."""
+        """Round ``number``: spend up to ``target`` seconds in all; round 0 names one positive on every image.
+
+        In the first and the last round the losses have no part in what is asked: it is worked out once for all.
+        """
+        if number > 0 and target != float("inf"):
+            self._ask(lane, number, target)
+            return
+        place = self._place(lane, number, target)
+        if place not in self._sessions:
+            if number != self._number:
+                self._sessions, self._number = {}, number
+            self._ask(lane, number, target)
+            self._sessions[place] = (lane.codes.copy(), lane.seconds, lane.questions.copy())
+            return
+        codes, lane.seconds, questions = self._sessions[place]
+        lane.codes, lane.questions = codes.copy(), questions.copy()
+
+    def _place(self, lane: Lane, number: int, target: float) -> tuple[Hashable, ...]:
+        """All that a session depends on."""
+        digests = [digest(lane.codes)]
+        if target != float("inf") or self._exhaust.prefilled:
+            digests.append(digest(lane.scores))
+        return (lane.strategy, lane.seed, number, lane.seconds, *sorted(lane.questions.items()), *digests)
+
+    def _ask(self, lane: Lane, number: int, target: float) -> None:
         oracle = self._oracle(lane)
         if number == 0 and lane.strategy != BASELINE:
             everything = tuple(range(lane.codes.shape[1]))
@@ -134,6 +157,11 @@ class Annotator:
         )
 
 
+def digest(table: NDArray[Any]) -> bytes:
+    """A short key for an array: the same for the same content."""
+    return hashlib.blake2b(np.ascontiguousarray(table).data, digest_size=16).digest()
+
+
 def start_lanes(plan: Plan, pool: Pool) -> list[Lane]:
     """All lanes with nothing known; before a model exists the scores are the class priors."""
     scores = np.broadcast_to(pool.priors.astype(np.float16), pool.truth.shape)
@@ -143,11 +171,3 @@ def start_lanes(plan: Plan, pool: Pool) -> list[Lane]:
         for item in plan.all_strategies()
         for seed in plan.run_seeds()
     ]
-
-
-def trained_codes(lane: Lane, truth: NDArray[np.int8], *, oracle: bool) -> NDArray[np.int8]:
-    """What the lane's loss is told: its codes, plus all true negatives for a loss that is an oracle."""
-    if not oracle:
-        return lane.codes
-    touched = (lane.codes == POSITIVE).any(axis=1, keepdims=True)
-    return np.where((lane.codes == UNKNOWN) & (truth == NEGATIVE) & touched, np.int8(NEGATIVE), lane.codes)

@@ -14,12 +14,14 @@ from spml_annotate.acquire import KINDS, Prices, Strategy, strategy
 from spml_annotate.datasets.single import Bias
 from spml_annotate.errors import SettingError
 from spml_annotate.formats.dataset import TEST, TRAIN, VALIDATION, Dataset
+from spml_annotate.labels import POSITIVE
 from spml_annotate.training.heads import LEARNING_RATE, WEIGHT_DECAY, HeadRun
-from spml_annotate.training.inputs import resolve
+from spml_annotate.training.inputs import require_supplied, resolve
 from spml_annotate.version import __version__
 
 BASELINE = "random-images"
 DEFAULT_LOSSES = ("an", "en")
+LEARNING_RATES = (3e-4, 1e-3, 3e-3, 1e-2)  # what `auto` tries
 DEFAULT_STRATEGIES = ("random-pairs", "uncertain-per-label", "expected-positives", "expected-positives:list")
 
 
@@ -33,6 +35,9 @@ class Plan:
         settings: plug-in name → its settings (``en.momentum``, ``page.size``).
         first_label: which positive the annotator names first: uniform, frequency, size or location.
         expected_positives: k; None takes the mean of the validation sample.
+        learning_rates: tried for every loss at round 0; the one with the best mean validation mAP over the seeds is
+            kept for all rounds. Empty takes ``learning_rate``.
+        as_published: read known negatives as unknown, as the papers' code does, except for methods that need them.
         seed: gives the batch order of the whole sweep; the runs' own seeds are seed, seed + 1, ...
     """
 
@@ -47,9 +52,11 @@ class Plan:
     epochs: int = 25
     batch_size: int = 64
     learning_rate: float = LEARNING_RATE
+    learning_rates: tuple[float, ...] = ()
     weight_decay: float = WEIGHT_DECAY
     seed: int = 0
     count_validation: bool = False
+    as_published: bool = False
     prices: Prices = field(default_factory=Prices)
 
     def __post_init__(self) -> None:
@@ -62,15 +69,19 @@ class Plan:
             raise SettingError("prices pick = 0 or open = glance = 0: what is free has no curve over hours")
         if self.rounds < 0 or any(not 0 < h < float("inf") for h in self.hours):
             raise SettingError("the rounds and their budgets in hours must be positive numbers")
-        HeadRun("", learning_rate=self.learning_rate, weight_decay=self.weight_decay)  # refuses what cannot be
+        self._check_names()
+        self._check_settings()
+        for rate in (self.learning_rate, *self.learning_rates):
+            HeadRun("", learning_rate=rate, weight_decay=self.weight_decay)  # refuses what cannot be
+        for loss in self.losses:
+            require_supplied(resolve(loss, self.settings.get(loss)))
+        for item in self.all_strategies():
+            strategy(item, self._kind_settings())
+
+    def _check_names(self) -> None:
         for group in (self.losses, self.strategies):
             if not group or len(set(group)) != len(group):
                 raise SettingError(f"{', '.join(group) or 'nothing'}: name each loss and each strategy once")
-        self._check_settings()
-        for loss in self.losses:
-            resolve(loss, self.settings.get(loss))
-        for item in self.all_strategies():
-            strategy(item, self._kind_settings())
 
     def _check_settings(self) -> None:
         for name in self.settings:
@@ -114,6 +125,18 @@ class Plan:
             return 0.0
         return images * self.prices.full_check(len(dataset.taxonomy), dataset.positives_per_image(VALIDATION))
 
+    def check(self, dataset: Dataset) -> None:
+        """Whether the data set has what the plan needs, features aside.
+
+        Raises:
+            SettingError: if learning rates are to be compared and no validation image has a positive.
+        """
+        if self.learning_rates and not (dataset.truth[dataset.rows(VALIDATION)] == POSITIVE).any():
+            raise SettingError(
+                f"--learning-rate auto or several: they are compared on validation images, and {dataset.name} has none "
+                "with a positive label; give one rate, or a data set with a validation split"
+            )
+
     def describe(self, dataset: Dataset) -> dict[str, Any]:
         """Everything that the result depends on, as plain JSON values."""
         data = hashlib.sha256()
@@ -124,6 +147,10 @@ class Plan:
 
     def outline(self, dataset: Dataset) -> dict[str, Any]:
         """What can be described of it before the images are embedded."""
+        # What was not asked for is not named: plans of older results stay the same.
+        asked: dict[str, Any] = {"learning_rates": list(self.learning_rates)} if self.learning_rates else {}
+        if self.as_published:
+            asked["as_published"] = True
         return {
             "version": __version__,
             "dataset": dataset.name,
@@ -148,6 +175,7 @@ class Plan:
             "seed": self.seed,
             "count_validation": self.count_validation,
             "prices": dict(vars(self.prices)),
+            **asked,
         }
 
 

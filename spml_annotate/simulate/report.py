@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,17 @@ from spml_annotate.acquire import PRICES
 from spml_annotate.formats.dataset import VALIDATION, Dataset
 from spml_annotate.labels import POSITIVE
 from spml_annotate.resources import resource
+from spml_annotate.simulate.comparing import compare, compares, comparison_table
 from spml_annotate.simulate.curves import SHARES, summarize
 from spml_annotate.simulate.figure import draw, rendered
+from spml_annotate.simulate.figure_many import draw_levels, draw_many
 from spml_annotate.simulate.plan import BASELINE, Plan
+from spml_annotate.simulate.references import told
+from spml_annotate.simulate.training import Trials
 from spml_annotate.stores.atomic import write_atomically, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Row = Mapping[str, Any]
 # Title, key in the summary, digits.
@@ -40,7 +47,12 @@ COLUMNS = (
 
 
 def write_report(
-    out: Path, dataset: Dataset, plan: Plan, rows: Sequence[Row], class_precision: NDArray[np.float64]
+    out: Path,
+    dataset: Dataset,
+    plan: Plan,
+    rows: Sequence[Row],
+    class_precision: NDArray[np.float64],
+    trials: Trials,
 ) -> dict[str, Any]:
     """Write curves.csv, classes.csv, summary.json, curves.png, curves.svg and report.html; return the summary."""
     summary: dict[str, Any] = {
@@ -49,15 +61,26 @@ def write_report(
         "curves": summarize(rows, BASELINE),
         "classes_left_out": int(rows[0]["classes_left_out"]),
     }
+    if compares(plan) or plan.learning_rates or any(map(told, plan.losses)):
+        summary["losses"] = compare(rows, plan, trials)
     write_text(out / "curves.csv", _csv(list(rows[0]), rows))
     write_text(out / "classes.csv", _class_csv(dataset, rows, class_precision))
     write_text(out / "summary.json", json.dumps(_plain(summary), indent=1, sort_keys=True, allow_nan=False) + "\n")
-    figure = draw(rows, f"{dataset.name}: what each hour of labelling buys", _validation_note(summary["validation"]))
+    figure = _figure(dataset, plan, rows, summary)
     png, svg = rendered(figure, "png"), rendered(figure, "svg")
     write_atomically(out / "curves.png", lambda file: _put(file, png))
     write_atomically(out / "curves.svg", lambda file: _put(file, svg))
     write_text(out / "report.html", _page(dataset, summary, rows, svg.decode()))
     return summary
+
+
+def _figure(dataset: Dataset, plan: Plan, rows: Sequence[Row], summary: Mapping[str, Any]) -> Figure:
+    note = _validation_note(summary["validation"])
+    if not compares(plan):
+        return draw(rows, f"{dataset.name}: what each hour of labelling buys", note)
+    if plan.rounds == 0 and not plan.hours:
+        return draw_levels(summary["losses"], f"{dataset.name}: one positive per image beside everything known", note)
+    return draw_many(rows, summary["losses"], f"{dataset.name}: what each hour of labelling buys", note)
 
 
 def _put(file: Any, content: bytes) -> None:  # noqa: ANN401  (any binary file)
@@ -134,12 +157,22 @@ def _cell(value: Any, digits: int | None, key: str) -> str:  # noqa: ANN401  (a 
 
 
 def text_table(summary: Mapping[str, Any]) -> str:
-    """The summary as an aligned table for a terminal."""
-    lines = table(summary)
+    """The summary as an aligned table for a terminal: one line per loss and strategy."""
+    return _aligned(table(summary), words=2)
+
+
+def text_comparison(summary: Mapping[str, Any]) -> str:
+    """The comparison of the losses as an aligned table for a terminal: one line per loss."""
+    return _aligned(comparison_table(summary["losses"]), words=1)
+
+
+def _aligned(lines: Sequence[Sequence[str]], *, words: int) -> str:
+    """Text cells in columns; the first ``words`` of them, and the last if it is none of numbers, begin on the left."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    left = {*range(words), *([len(widths) - 1] if lines[0][-1].startswith("reference") else [])}
     text = [
         "  ".join(
-            cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+            cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
         )
         for line in lines
     ]
@@ -155,6 +188,7 @@ def _page(dataset: Dataset, summary: Mapping[str, Any], rows: Sequence[Row], svg
         "strategies": ", ".join(plan["strategies"]),
         "seeds": str(plan["seeds"]),
         "first label": plan["first_label"],
+        **({"known negatives": "read as unknown, as published"} if plan.get("as_published") else {}),
         "validation sample": _validation_note(summary["validation"]),
         "classes without a test positive": f"{summary['classes_left_out']} (left out of every mean)",
     }
@@ -167,11 +201,20 @@ def _page(dataset: Dataset, summary: Mapping[str, Any], rows: Sequence[Row], svg
         title=html.escape(f"{dataset.name}: what each hour of labelling buys"),
         figure=svg[svg.index("<svg") :],
         facts="".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items()),
-        table=_html_table(table(summary)),
+        table=_html_table(table(summary)) + _comparison(summary),
         prices=_html_table(prices, numbers=False),
         rounds=_html_table([list(shown), *([_number(row[c]) for c in shown] for row in rows)]),
         version=html.escape(plan["version"]),
     )
+
+
+def _comparison(summary: Mapping[str, Any]) -> str:
+    if "losses" not in summary:
+        return ""
+    note = (
+        "Test mAP, mean ± standard deviation over the seeds. References are told more than people say: not to choose."
+    )
+    return f'{_html_table(comparison_table(summary["losses"]))}<p class="note">{note}</p>'
 
 
 def _html_table(lines: Sequence[Sequence[str]], *, numbers: bool = True) -> str:

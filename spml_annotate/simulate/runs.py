@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,15 @@ from spml_annotate.formats.dataset import TEST, TRAIN, VALIDATION, Dataset
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, LabelMatrix
 from spml_annotate.progress import progress
 from spml_annotate.propose import estimate_priors
-from spml_annotate.simulate.lanes import Annotator, Lane, Pool, start_lanes, trained_codes
-from spml_annotate.simulate.plan import Plan
+from spml_annotate.simulate.lanes import Annotator, Lane, Pool, start_lanes
+from spml_annotate.simulate.plan import BASELINE, Plan
+from spml_annotate.simulate.references import drawn_negatives, told, with_told
 from spml_annotate.simulate.state import SweepState
-from spml_annotate.training.frozen import fit_heads
-from spml_annotate.training.heads import HeadRun, LinearHead
-from spml_annotate.training.inputs import resolve
+from spml_annotate.simulate.training import Job, Model, Trainer
 from spml_annotate.training.metrics import average_precision, f1
+
+JobKey = tuple[str, int, bytes]
+Quality = tuple[dict[str, Any], NDArray[np.float64]]  # columns of a row, average precision of every class
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ def simulate(
     from spml_annotate.simulate.report import write_report
 
     check_truth(dataset)
+    plan.check(dataset)
     if dataset.features is None:
         raise DataError(f"{dataset.name} has no features; embed its pictures first")
     sweep = _Sweep(dataset, plan, device)  # whatever the plan and the data cannot do together is said before writing
@@ -60,15 +63,15 @@ def simulate(
         logger.info("%s holds this simulation, finished", out)
         state.close()
         return before
-    finished = state.restore(sweep.lanes, sweep.rows, sweep.class_precision)
+    finished = state.restore(sweep.lanes, sweep.rows, sweep.class_precision, sweep.trainer.trials)
     targets = plan.targets(dataset)
     for number in range(finished, len(targets)):
         sweep.round(number, len(targets), targets[number])
-        state.commit(number, sweep.lanes, sweep.rows, sweep.class_precision)
+        state.commit(number, sweep.lanes, sweep.rows, sweep.class_precision, sweep.trainer.trials)
         logger.info("round %d of %d is kept in %s", number + 1, len(targets), state.folder)
         if after_round is not None:
             after_round(number)
-    summary = write_report(Path(out), dataset, plan, sweep.rows, np.stack(sweep.class_precision))
+    summary = write_report(Path(out), dataset, plan, sweep.rows, np.stack(sweep.class_precision), sweep.trainer.trials)
     state.close()
     return summary
 
@@ -111,7 +114,10 @@ class _Sweep:
         self.pool = Pool(dataset.features[train], dataset.truth[train], prior.priors)
         self.annotator = Annotator(plan, dataset, self.pool)
         self.lanes = start_lanes(plan, self.pool)
-        self.methods = {loss: resolve(loss, plan.settings.get(loss)) for loss in plan.losses}
+        self.drawn = {seed: drawn_negatives(self.pool.truth, seed) for seed in plan.run_seeds()}
+        self.trainer = Trainer(
+            plan, self.pool.features, self.validation, self.expected_positives, device, self.pool.priors
+        )
         self.rows: list[dict[str, Any]] = []
         self.class_precision: list[NDArray[np.float64]] = []
 
@@ -119,68 +125,48 @@ class _Sweep:
         """Sessions, training and measuring of one round."""
         for lane in progress(self.lanes, total=len(self.lanes), what=f"round {number + 1}/{rounds}: asking"):
             self.annotator.session(lane, number, target)
-        heads = self._train(f"round {number + 1}/{rounds}: training")
-        for lane, head in zip(self.lanes, heads, strict=True):
-            self._measure(lane, number, head)
+        models = self._train(f"round {number + 1}/{rounds}: training")
+        judged: dict[int, Quality] = {}
+        for lane, model in zip(self.lanes, models, strict=True):
+            if model is not None and id(model) not in judged:
+                judged[id(model)] = self._judge(model)
+            self._measure(lane, number, judged.get(id(model)))
 
-    def _train(self, what: str) -> list[tuple[LinearHead, int, float] | None]:
-        """A head for every lane that can train; lanes with the same loss, seed and labels share one."""
-        jobs: dict[tuple[str, int, bytes], int] = {}
-        tables: list[NDArray[np.int8]] = []
-        runs: list[HeadRun] = []
-        wanted: list[int | None] = []
+    def _train(self, what: str) -> list[Model | None]:
+        """A model for every lane that can train; lanes with the same loss, seed and labels share one."""
+        jobs: dict[JobKey, Job] = {}
+        keys: list[JobKey | None] = []
         for lane in self.lanes:
-            codes = trained_codes(lane, self.pool.truth, oracle=self.methods[lane.loss].oracle)
-            if not self._trainable(lane, codes):
-                wanted.append(None)
+            job = Job(lane.loss, lane.seed, self._labels(lane))
+            if not self._trainable(job):
+                keys.append(None)
                 continue
-            key = (lane.loss, lane.seed, codes.tobytes())
-            if key not in jobs:
-                jobs[key] = len(runs)
-                tables.append(codes)
-                runs.append(self._run(lane, len(runs)))
-            wanted.append(jobs[key])
-        if not runs:
-            return [None] * len(self.lanes)
-        result = fit_heads(
-            self.pool.features,
-            tables,
-            runs,
-            validation=self.validation,
-            expected_positives=self.expected_positives,
-            epochs=self.plan.epochs,
-            batch_size=self.plan.batch_size,
-            seed=self.plan.seed,
-            device=self.device,
-            what=what,
-        )
-        trained: list[tuple[LinearHead, int, float] | None] = []
-        for lane, job in zip(self.lanes, wanted, strict=True):
-            if job is None:
-                trained.append(None)
-                continue
-            lane.scores = result.ema[job]
-            epoch = int(result.epochs[job])
-            trained.append((result.heads[job], epoch, float(result.validation_map[job, epoch])))
+            keys.append(job.key)
+            jobs.setdefault(job.key, job)
+        models = self._choose(jobs, keys, what) if self.plan.learning_rates and not self.trainer.trials else {}
+        rest = [key for key in jobs if key not in models]
+        models |= zip(rest, self.trainer.train([jobs[key] for key in rest], what), strict=True)
+        trained = [None if key is None else models[key] for key in keys]
+        for lane, model in zip(self.lanes, trained, strict=True):
+            if model is not None:
+                lane.scores = model.scores
         return trained
 
-    def _trainable(self, lane: Lane, codes: NDArray[np.int8]) -> bool:
-        method = self.methods[lane.loss]
-        needs = method.loss.facts.get("needs_negatives", False) or method.oracle
-        return lane.touched and (not needs or bool((codes == NEGATIVE).any()))
+    def _choose(self, jobs: dict[JobKey, Job], keys: Sequence[JobKey | None], what: str) -> dict[JobKey, Model]:
+        """Learning rates, chosen where one positive per image is known; only if no lane is there, on full checks."""
+        single = {k for lane, k in zip(self.lanes, keys, strict=True) if k is not None and lane.strategy != BASELINE}
+        chosen = [key for key in jobs if key in single or not single]
+        return dict(zip(chosen, self.trainer.choose([jobs[key] for key in chosen], what), strict=True))
 
-    def _run(self, lane: Lane, label_set: int) -> HeadRun:
-        return HeadRun(
-            lane.loss,
-            self.plan.settings.get(lane.loss, {}),
-            label_set,
-            lane.seed,
-            self.plan.learning_rate,
-            self.plan.weight_decay,
-        )
+    def _labels(self, lane: Lane) -> NDArray[np.int8]:
+        return with_told(lane.loss, lane.codes, self.pool.truth, self.drawn[lane.seed])
 
-    def _measure(self, lane: Lane, number: int, trained: tuple[LinearHead, int, float] | None) -> None:
-        precision: NDArray[np.float64] = np.full(len(self.dataset.taxonomy), np.nan)
+    def _trainable(self, job: Job) -> bool:
+        if told(job.loss):
+            return bool((job.codes == NEGATIVE).any())
+        return bool((job.codes == POSITIVE if self.plan.as_published else job.codes != UNKNOWN).any())
+
+    def _measure(self, lane: Lane, number: int, judged: Quality | None) -> None:
         row: dict[str, Any] = {
             "dataset": self.dataset.name,
             "loss": lane.loss,
@@ -195,22 +181,30 @@ class _Sweep:
             "negatives_known": int((lane.codes == NEGATIVE).sum()),
             **{f"answers_{kind}": int(lane.questions.get(kind, 0)) for kind in KIND_COLUMNS},
         }
-        quality: dict[str, Any] = dict.fromkeys(("map", "cf1", "of1", "validation_map", "epoch"), float("nan"))
-        if trained is not None:
-            head, epoch, validation_map = trained
-            scores = head.predict(self.test[0])
-            precision = average_precision(scores, self.test[1])
-            thresholded = f1(scores, self.test[1])
-            quality = {
-                "map": float(np.nanmean(precision)),
-                "cf1": thresholded.class_f1,
-                "of1": thresholded.overall_f1,
-                "validation_map": validation_map,
-                "epoch": epoch,
-            }
+        none: dict[str, Any] = dict.fromkeys(("map", "cf1", "of1", "validation_map", "epoch"), float("nan"))
+        quality, precision = judged or (none, np.full(len(self.dataset.taxonomy), np.nan))
         row |= quality | {"classes_left_out": int((~(self.test[1] == POSITIVE).any(axis=0)).sum())}
+        row |= self._asked_for(lane.loss)
         self.rows.append(row)
         self.class_precision.append(precision)
+
+    def _asked_for(self, loss: str) -> dict[str, Any]:
+        """Columns that only some plans have: what references are told, learning rates that were chosen."""
+        columns: dict[str, Any] = {"told": told(loss)} if any(map(told, self.plan.losses)) else {}
+        return columns | ({"learning_rate": self.trainer.rate(loss)} if self.plan.learning_rates else {})
+
+    def _judge(self, model: Model) -> Quality:
+        scores = model.head.predict(self.test[0])
+        precision = average_precision(scores, self.test[1])
+        thresholded = f1(scores, self.test[1])
+        quality = {
+            "map": float(np.nanmean(precision)),
+            "cf1": thresholded.class_f1,
+            "of1": thresholded.overall_f1,
+            "validation_map": model.validation_map,
+            "epoch": model.epoch,
+        }
+        return quality, precision
 
     def _extra_seconds(self) -> float:
         return self.plan.validation_seconds(self.dataset) if self.plan.count_validation else 0.0

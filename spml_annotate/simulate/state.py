@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from spml_annotate.errors import DataError, MismatchError
 from spml_annotate.simulate.lanes import Lane
 from spml_annotate.simulate.plan import fingerprint
+from spml_annotate.simulate.training import Trials
 from spml_annotate.stores.atomic import write_atomically, write_text
 
 OUTPUTS = ("curves.csv", "classes.csv", "summary.json", "curves.png", "curves.svg", "report.html")
@@ -60,8 +61,14 @@ class SweepState:
             return None
         return _read_json(self.out / "summary.json")
 
-    def restore(self, lanes: list[Lane], rows: list[dict[str, Any]], class_precision: list[NDArray[np.float64]]) -> int:
-        """Fill lanes and results from the last finished round; returns the number of rounds finished."""
+    def restore(
+        self,
+        lanes: list[Lane],
+        rows: list[dict[str, Any]],
+        class_precision: list[NDArray[np.float64]],
+        trials: Trials,
+    ) -> int:
+        """Fill lanes, results and tried learning rates from the last finished round; returns the rounds finished."""
         kept = sorted(self.folder.glob("round-*.npz"))
         if not kept:
             return 0
@@ -77,11 +84,18 @@ class SweepState:
                 lane.codes, lane.scores, lane.seconds = codes, scores, float(seconds)
                 lane.questions = Counter(questions)
             rows.extend(facts["rows"])
+            for loss, tried in facts["trials"].items():
+                trials[loss] = {float(rate): value for rate, value in tried.items()}
             class_precision.extend(archive["class_precision"])
         return int(facts["round"]) + 1
 
     def commit(
-        self, number: int, lanes: list[Lane], rows: list[dict[str, Any]], class_precision: list[NDArray[np.float64]]
+        self,
+        number: int,
+        lanes: list[Lane],
+        rows: list[dict[str, Any]],
+        class_precision: list[NDArray[np.float64]],
+        trials: Trials,
     ) -> None:
         """Write round ``number`` down, then drop the round before it."""
         facts = {
@@ -89,6 +103,7 @@ class SweepState:
             "round": number,
             "rows": rows,
             "questions": [dict(lane.questions) for lane in lanes],
+            "trials": trials,
         }
 
         def write(file: BinaryIO) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spml_annotate.errors import SettingError
-from spml_annotate.labels import NEGATIVE, UNKNOWN
+from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, LabelKind, LabelMatrix
 from spml_annotate.losses import LOSSES
 from spml_annotate.registry import Entry
 from spml_annotate.states import STATES
@@ -76,26 +76,62 @@ def resolve(
     return Method(name, loss, loss_settings, state, state_settings)
 
 
-def usable_labels(method: Method, codes: NDArray[np.int8], *, as_published: bool = False) -> NDArray[np.int8]:
-    """The codes [N, L] as the method reads them.
-
-    ``as_published`` reads known negatives as unknown, as the papers' code does, except for methods that need them.
+def require_supplied(method: Method) -> None:
+    """Refuse a method that training on stored features cannot give all its inputs.
 
     Raises:
-        SettingError: before training starts, if the method needs negatives and there are none, or needs an input that
-            stored features do not give.
+        SettingError: naming the inputs, such as a second view.
     """
     if method.unsupplied:
         raise SettingError(
             f"{method.name} needs {' and '.join(method.unsupplied)}, which stored features do not give; "
             "choose another loss (`spml-annotate losses`) or call it in a training loop of your own"
         )
+
+
+def usable_labels(method: Method, codes: NDArray[np.int8], *, as_published: bool = False) -> NDArray[np.int8]:
+    """The codes [N, L] as the method reads them.
+
+    ``as_published`` reads known negatives as unknown, as the papers' code does, except for methods that need them.
+
+    Raises:
+        SettingError: before training starts, if the method needs negatives and there are none, cannot learn from this
+            kind of labels, or needs an input that stored features do not give.
+    """
+    require_supplied(method)
     needs = bool(method.loss.facts.get("needs_negatives", False)) or method.oracle
     if needs and not (codes == NEGATIVE).any():
         raise SettingError(
             f"{method.name} needs known negatives and these labels have none; "
             "choose another loss (`spml-annotate losses`) or ask for negatives first"
         )
+    _require_kind(method, codes)
+    if method.oracle:
+        _require_all_negatives(method, codes)
     if as_published and not needs:
         return np.where(codes == NEGATIVE, np.int8(UNKNOWN), codes)
     return codes
+
+
+def _require_kind(method: Method, codes: NDArray[np.int8]) -> None:
+    kinds = method.loss.facts["label_kinds"]
+    if set(kinds) == set(LabelKind):
+        return
+    known = codes[(codes != UNKNOWN).any(axis=1)]  # images about which nothing is known do not train
+    kind = LabelMatrix.from_dense(known).kind()
+    if kind not in kinds:
+        raise SettingError(
+            f"{method.name} learns from {' or '.join(k.value for k in kinds)} labels and these are {kind.value}; "
+            "choose another loss (`spml-annotate losses`)"
+        )
+
+
+def _require_all_negatives(method: Method, codes: NDArray[np.int8]) -> None:
+    """All of them cannot be checked without the truth; that most images have some can (a few may have all classes)."""
+    partly = (codes == POSITIVE).any(axis=1) & (codes == UNKNOWN).any(axis=1)
+    none = partly & ~(codes == NEGATIVE).any(axis=1)
+    if 2 * none.sum() > partly.sum():
+        raise SettingError(
+            f"{method.name} must be told every true negative, and {int(none.sum())} of these images have none; "
+            "it is a reference for data whose truth is known: choose another loss (`spml-annotate losses`)"
+        )

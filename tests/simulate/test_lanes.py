@@ -7,8 +7,9 @@ from spml_annotate.acquire import Prices
 from spml_annotate.formats.dataset import Dataset
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, LabelMatrix
 from spml_annotate.simulate import lanes as module
-from spml_annotate.simulate.lanes import Annotator, Pool, start_lanes, trained_codes
+from spml_annotate.simulate.lanes import Annotator, Pool, start_lanes
 from spml_annotate.simulate.plan import Plan
+from spml_annotate.simulate.references import drawn_negatives, with_told
 from spml_annotate.taxonomy import Taxonomy
 
 IMAGES, CLASSES = 300, 20
@@ -136,8 +137,9 @@ def test_an_oracle_is_told_the_negatives_of_images_with_a_positive():
     annotator, lanes, truth = world(empty=50)
     lane = lanes["random-pairs", 0]
     annotator.session(lane, 0, 0.0)
-    told = trained_codes(lane, truth, oracle=True)
+    drawn = drawn_negatives(truth, 0)
+    told = with_told("iun", lane.codes, truth, drawn)
     assert (told[:50] == UNKNOWN).all()
     np.testing.assert_array_equal(told[50:] == NEGATIVE, truth[50:] == NEGATIVE)
     np.testing.assert_array_equal(told == POSITIVE, lane.codes == POSITIVE)
-    assert trained_codes(lane, truth, oracle=False) is lane.codes
+    assert with_told("an", lane.codes, truth, drawn) is lane.codes

@@ -190,12 +190,18 @@ def test_a_validation_sample_without_a_positive_selects_nothing(tmp_path):
 
 
 def test_reference_losses_run_where_they_can(tmp_path):
-    simulate(made_up(), quick(losses=("iun", "bce"), seeds=1, rounds=1), tmp_path, device="cpu")
+    summary = simulate(made_up(), quick(losses=("an", "iun", "bce"), seeds=1, rounds=1), tmp_path, device="cpu")
     rows = rows_of(tmp_path)
-    first = {r["loss"]: r["map"] for r in rows if r["round"] == "0" and r["strategy"] == "random-pairs"}
-    assert first["iun"]
-    assert first["bce"] == ""  # no negative is known yet
-    assert all(r["map"] for r in rows if r["round"] == "2")
+    assert all(r["map"] for r in rows)
+    first = [r for r in rows if r["round"] == "0" and r["strategy"] == "random-pairs"]
+    told = {"an": "", "iun": "every true negative", "bce": "a true negative per image"}
+    assert {r["loss"]: r["told"] for r in first} == told
+    assert {r["labels"] for r in first} == {"SPL"}  # what people said; what references are told is no answer
+    assert {r["negatives_known"] for r in first} == {"0"}
+    assert {e["loss"]: e["told"] for e in summary["losses"]} == told
+    assert summary["losses"][0]["loss"] == "an"  # references come after all methods, however good
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "reference: iun (is told every true negative)" in page or "is told" in page
 
 
 class InterruptedHereError(Exception):
