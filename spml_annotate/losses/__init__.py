@@ -80,7 +80,6 @@ _FACTS: dict[str, Any] = {
     # What the authors use where it is known: setting (of the loss or its state) -> value, words, or {where: value}.
     "code_defaults": {},  # in their released code
     "paper_defaults": {},  # in the paper
-    "published_defaults": {},  # either of the two, by data set
     "differs": "",  # how ours differs from the released code
     "certainty": "",  # A: authors' code read and reproduced, B: read, C: from the text only
 }

@@ -29,11 +29,9 @@ from spml_annotate.losses.cells import (
     state="learned",
     certainty="A",
     pulls_known="model and estimate pull each other on every cell; a regulariser moves the number of positives",
-    published_defaults={
-        "voc": {"expected_positives": 1.5},
-        "coco": {"expected_positives": 2.9},
-        "nus": {"expected_positives": 1.9},
-        "cub": {"expected_positives": 31.4},
+    code_defaults={
+        "expected_positives": {"VOC": 1.5, "COCO": 2.9, "NUS": 1.9, "CUB": 31.4},
+        "learning_rate_multiplier": 10.0,
     },
     differs="exact logarithms where the code adds 1e-5 inside them; known negatives, which the code refuses, get "
     "-log(1-p) and -log(1-q); all terms are divided by L as in the code (the paper's equation does not)",
@@ -75,11 +73,9 @@ _EXPECTED = {
     "state": "ema",
     "certainty": "C",
 }
-_EXPECTED_POSITIVES = {
-    "voc": {"expected_positives": 1.5},
-    "coco": {"expected_positives": 2.9},
-    "nus": {"expected_positives": 1.9},
-    "cub": {"expected_positives": 31.5},
+_EXPECTED_DEFAULTS = {
+    "momentum": 0.8,
+    "expected_positives": {"VOC": 1.5, "COCO": 2.9, "NUS": 1.9, "CUB": 31.5},
 }
 _CHOSEN = (
     "no code was released; left open by the paper and chosen here: all terms are means over the cells, and a known "
@@ -87,7 +83,7 @@ _CHOSEN = (
 )
 
 
-@LOSSES.register("en", **_EXPECTED, published_defaults=_EXPECTED_POSITIVES, differs=_CHOSEN)
+@LOSSES.register("en", **_EXPECTED, paper_defaults=_EXPECTED_DEFAULTS, differs=_CHOSEN)
 def en(logits: Tensor, labels: Tensor, expected: Tensor) -> Tensor:
     """Expected negative: assume negative, but unknown cells that are expected positives weigh nothing.
 
@@ -104,8 +100,7 @@ def en(logits: Tensor, labels: Tensor, expected: Tensor) -> Tensor:
     "en-cl",
     **_EXPECTED,
     pulls_known="with consistency_weight > 1 the pull towards the earlier scores can outweigh the known value",
-    paper_defaults={"consistency_weight": "0.1 or 1"},
-    published_defaults=_EXPECTED_POSITIVES,
+    paper_defaults={"consistency_weight": "0.1 or 1, by validation", **_EXPECTED_DEFAULTS},
     differs=f"{_CHOSEN}; the consistency term is a mean as well, and it counts from the first epoch",
 )
 def en_cl(
@@ -125,7 +120,7 @@ def en_cl(
     return en(logits, labels, expected) + consistency_weight * (logits.sigmoid() - estimate).abs()
 
 
-@LOSSES.register("ep", **_EXPECTED, published_defaults=_EXPECTED_POSITIVES, differs=_CHOSEN)
+@LOSSES.register("ep", **_EXPECTED, paper_defaults=_EXPECTED_DEFAULTS, differs=_CHOSEN)
 def ep(logits: Tensor, labels: Tensor, expected: Tensor) -> Tensor:
     """Expected positive: unknown cells that are expected positives are positives, all others negatives.
 

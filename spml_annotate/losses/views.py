@@ -20,7 +20,8 @@ from spml_annotate.losses.cells import Setting, cross_entropy, is_positive
     repository="milkxie/SPML-LAC",
     family="views",
     certainty="A",
-    published_defaults={"all": {"score_threshold": 0.6, "consistency_weight": 1.0}},
+    link="https://openreview.net/forum?id=o3HXEEBKnD",
+    code_defaults={"score_threshold": {"first stage": 0.6, "second stage": 0.9}, "consistency_weight": 1.0},
     differs="the first stage only (the second one adds a contrastive loss over features of every label); known "
     "negatives, for which the code has no place, are the strong view's target 0",
 )
@@ -65,11 +66,11 @@ def lac(
     family="views",
     state="confident",
     certainty="A",
-    published_defaults={
-        "all": {"score_threshold": 0.8, "divergence_weight": 1e-4, "warm_up": 5},
-        "voc": {"warm_up": 2},
-        "coco": {"divergence_weight": 1e-5},
-        "cub": {"warm_up": 15},
+    link="https://proceedings.mlr.press/v202/liu23ar.html",
+    code_defaults={
+        "score_threshold": "0.8 (its command line says 0.95, which is overwritten)",
+        "divergence_weight": {"VOC, NUS, CUB": 1e-4, "COCO": 1e-5},
+        "warm_up": {"VOC": 2, "COCO, NUS": 5, "CUB": 15},
     },
     differs="as the development repository has it, not re-read against the paper; exact logarithms where the code adds "
     "1e-5 inside them; known negatives, which the code refuses, are never re-labelled; scores are those of the "
@@ -107,8 +108,9 @@ def mime(
 @LOSSES.register(
     "ignore",
     paper="ECCV 2024",
-    title="Ignore: Information Gap-based False Negative Loss Rejection for Single Positive Multi-Label Learning",
-    authors="Song, Kim, Moon, Lim, Kim, Kwon, Choi",
+    link="https://www.ecva.net/papers/eccv_2024/papers_ECCV/papers/05081.pdf",
+    title="IGNORE: Information Gap-based False Negative Loss Rejection for Single Positive Multi-Label Learning",
+    authors="Song, Kim, Lee, Lee",
     venue="ECCV 2024",
     year=2024,
     repository="gyeong-ryeol-song/SPML-IGNORE",
@@ -117,10 +119,12 @@ def mime(
     certainty="A",
     pulls_known="the consistency term draws the two views together, in known cells too",
     code_defaults={
-        "weak_weight": {"ResNet": 0.1, "Q2L": 0.5},
+        "weak_weight": {"README, ResNet": 0.1, "README, Q2L": 0.5},
         "strong_weight": 1.0,
         "consistency_weight": 0.5,
         "warm_up": 3,
+        "gap_momentum": 0.999,
+        "average_momentum": 0.999,
     },
     differs="exact logarithms where the code adds 1e-5 inside them; known negatives, for which the code has no place, "
     "count like any other cell of the weak view and are never rejected in the strong one; how an image is masked is up "

@@ -14,7 +14,7 @@ from spml_annotate.states.last import LastScores
 from spml_annotate.states.tables import BLOCK_CELLS, row_blocks
 
 
-@STATES.register("class-priors", paper="arXiv:2309.13886", fills=("priors",))
+@STATES.register("class-priors", paper="arXiv:2309.13886", fills=("priors",), also_keeps="a number per class")
 class ClassPriorsState(LastScores):
     """``priors`` of every class, estimated anew after every epoch by `estimate_class_priors`.
 

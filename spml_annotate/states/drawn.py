@@ -16,7 +16,12 @@ from spml_annotate.states.tables import allocate, gather, row_blocks
 _EPOCH_STRIDE = 1_000_003  # seeds of different runs and epochs do not meet
 
 
-@STATES.register("drawn", paper="arXiv:2308.00166", fills=("estimate", "picked"))
+@STATES.register(
+    "drawn",
+    paper="arXiv:2308.00166",
+    fills=("estimate", "picked"),
+    also_keeps="with `share` below 1 a byte per image and class: the cells of this epoch",
+)
 class DrawnState(LastScores):
     """``estimate`` is the last prediction, 0.5 before the first; ``picked`` a random share of the unknown cells.
 

@@ -13,7 +13,9 @@ from spml_annotate.states.memory import Memory
 from spml_annotate.states.tables import check_labels, gather, per_head
 
 
-@STATES.register("thresholds", paper="ECCV 2024 (IGNORE)", fills=("thresholds",))
+@STATES.register(
+    "thresholds", paper="ECCV 2024 (IGNORE)", fills=("thresholds",), also_keeps="a number per run and one per class"
+)
 class ThresholdsState(Memory):
     """``thresholds``: the gap G of a head, and the average logit A of each of its classes.
 
