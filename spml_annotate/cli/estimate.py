@@ -130,7 +130,8 @@ def _show(found: Estimated) -> None:
 
 
 def _remarks(source: Source) -> list[str]:
-    said, remarks = source.estimate, []
+    said = source.estimate
+    remarks: list[str] = []
     if said is None:
         return remarks
     if source.name == "validation" and said.if_yes > said.if_no:

@@ -170,7 +170,7 @@ def held_out_scores(
         device=device,
         what="held out",
     )
-    scores = result.ema[0].copy()
+    scores: NDArray[np.float16] = result.ema[0].copy()
     for fold in range(folds):
         scores[part == fold] = result.ema[fold][part == fold]
     return scores
