@@ -10,11 +10,17 @@ from torch import Tensor, nn
 from spml_annotate.errors import MismatchError, SettingError
 from spml_annotate.states import STATES
 from spml_annotate.states.memory import Memory
-from spml_annotate.states.neighbours import NeighbourGraph
+from spml_annotate.states.neighbours import ImageFeatures
 from spml_annotate.states.tables import check_labels
 
 
-@STATES.register("enhanced", paper="NeurIPS 2022 (SMILE)", fills=("estimate", "reconstruction"))
+@STATES.register(
+    "enhanced",
+    paper="arXiv:2206.00517",
+    fills=("estimate", "reconstruction"),
+    also_keeps="two small networks, 3 D L + 6 L^2 numbers for D features and L classes; for all runs together "
+    "the features and their averages, 2 D numbers per image, and 3 neighbours of every image",
+)
 class EnhancedState(Memory):
     """``estimate`` d = sigmoid of two graph convolutions and a linear layer; ``reconstruction`` is what d explains.
 
@@ -29,8 +35,8 @@ class EnhancedState(Memory):
     Args:
         labels: int8 [H, n, L]; only their shape is used, the loss does the rest.
         seeds: one per head; a head's start depends on its own seed only. Zeros if none are given.
-        features: [n, D], or the `NeighbourGraph` of them, which several states may share.
-        neighbours: edges out of an image, if the graph is not given.
+        features: [n, D], or the `ImageFeatures` that hold them, whose graph several states may share.
+        neighbours: edges out of an image.
         learning_rate_multiplier: the optimiser's learning rate for the networks is this many times the model's.
 
     Raises:
@@ -44,7 +50,7 @@ class EnhancedState(Memory):
         self,
         labels: Tensor,
         seeds: Sequence[int] = (),
-        features: Tensor | NeighbourGraph | None = None,
+        features: Tensor | ImageFeatures | None = None,
         *,
         neighbours: int = 3,
         learning_rate_multiplier: float = 1.0,
@@ -54,14 +60,16 @@ class EnhancedState(Memory):
             raise SettingError("enhanced infers labels from features and was given none; give features [images, D]")
         if neighbours < 1:
             raise SettingError(f"enhanced.neighbours: {neighbours} makes no graph; at least 1 is needed")
-        graph = features if isinstance(features, NeighbourGraph) else NeighbourGraph(features, neighbours)
-        if len(graph.features) != images:
-            raise MismatchError(f"enhanced: features of {len(graph.features)} images, labels of {images}; give both")
+        shared = features if isinstance(features, ImageFeatures) else ImageFeatures(features)
+        if len(shared.features) != images:
+            raise MismatchError(
+                f"enhanced: features of {len(shared.features)} images and labels of {images}; give those of the same"
+            )
         chosen = tuple(seeds) or (0,) * heads
         if len(chosen) != heads:
             raise SettingError(f"enhanced: {len(chosen)} seeds for {heads} heads; give one per head")
         self.learning_rate_multiplier = learning_rate_multiplier
-        self._graph = graph
+        graph = self._graph = shared.graph(neighbours)
         self._layers = {
             name: nn.Parameter(values.to(graph.features.device))
             for name, values in _initial(chosen, graph.features.shape[1], classes, graph.features.dtype).items()

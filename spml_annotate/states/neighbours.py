@@ -54,6 +54,20 @@ class NeighbourGraph:
         return edge.to(self.features.dtype)
 
 
+class ImageFeatures:
+    """Features [n, D] of the images that train, and their neighbour graphs, each made once for all that ask."""
+
+    def __init__(self, features: Tensor) -> None:
+        self.features = features
+        self._graphs: dict[int, NeighbourGraph] = {}
+
+    def graph(self, count: int) -> NeighbourGraph:
+        """The graph with ``count`` edges out of an image."""
+        if count not in self._graphs:
+            self._graphs[count] = NeighbourGraph(self.features, count)
+        return self._graphs[count]
+
+
 def _nearest(features: NDArray[np.floating], count: int) -> NDArray[np.int64]:
     """The ``count`` nearest other rows of every row, int64 [n, count], nearest first, ties by row."""
     import faiss

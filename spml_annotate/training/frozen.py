@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 
@@ -13,6 +14,8 @@ from spml_annotate.device import choose_device
 from spml_annotate.errors import DataError, MismatchError, SettingError
 from spml_annotate.labels import POSITIVE, UNKNOWN, LabelMatrix
 from spml_annotate.progress import progress
+from spml_annotate.states.memory import Kept
+from spml_annotate.states.neighbours import ImageFeatures
 from spml_annotate.training.groups import HeadGroup, make_groups
 from spml_annotate.training.heads import Features, HeadRun, HeadsResult, LinearHead, Scaling
 from spml_annotate.training.inputs import DEFAULT_EXPECTED_POSITIVES, Method, resolve, usable_labels
@@ -38,6 +41,8 @@ def fit_heads(
     seed: int = 0,
     device: str = "auto",
     as_published: bool = False,
+    start: HeadsResult | None = None,
+    keep_states: bool = False,
     what: str = "training",
 ) -> HeadsResult:
     """Train every run and return its head of the best epoch by validation mAP, of the last epoch without a sample.
@@ -54,13 +59,16 @@ def fit_heads(
         expected_positives: k, the mean number of positives per image, for methods that use it.
         priors: share of images that have each class, [L], for losses that ask for it and have no state that fills it.
         as_published: read known negatives as unknown, as the papers' code does.
+        start: an earlier result, with states kept, of the same losses on the same labels and features. Every run begins
+            with the head and the state of its selected epoch (LinearInit); epochs and optimiser start anew.
+        keep_states: the result also holds what every run's state held at its selected epoch.
         what: name on the progress bar.
 
     Raises:
         SettingError: for an unknown loss or setting, a loss that cannot use these labels, or a learning rate so high
             that the weights become infinite.
         DataError: if a label set says nothing at all, features are not finite, or a prior is no share.
-        MismatchError: if the shapes do not fit together.
+        MismatchError: if the shapes do not fit together, or the start is of other losses, labels or features.
     """
     tables = _tables(labels, features)
     methods = [resolve(run.loss, run.settings, expected_positives=expected_positives, epochs=epochs) for run in runs]
@@ -74,6 +82,11 @@ def fit_heads(
     k, place = expected_positives or DEFAULT_EXPECTED_POSITIVES, choose_device(device)
     shares = _shares(priors, tables[0].shape[1], place)
     fit = _Fit(features, scaling, _judge(validation, scaling), k, shares, epochs, batch_size, seed, place, what)
+    if start is not None or keep_states:
+        fit.origins = _origins(runs, codes)
+    if start is not None:
+        _require_alike(start, fit.origins, scaling)
+    fit.start, fit.keep_states = start, keep_states
     for rows, members in _by_rows(codes):
         logger.info("training %d runs on %d images, %d epochs, %s", len(members), len(rows), epochs, fit.device)
         fit.part(rows, members, runs, methods, codes)
@@ -118,6 +131,24 @@ def _by_rows(codes: list[NDArray[np.int8]]) -> list[tuple[NDArray[np.int64], lis
     return list(parts.values())
 
 
+def _origins(runs: Sequence[HeadRun], codes: list[NDArray[np.int8]]) -> tuple[str, ...]:
+    """Of each run what a second training must have in common with the first, but for the features."""
+    return tuple(
+        f"{run.loss} {table.shape} {hashlib.sha256(table.tobytes()).hexdigest()}"
+        for run, table in zip(runs, codes, strict=True)
+    )
+
+
+def _require_alike(start: HeadsResult, origins: tuple[str, ...], scaling: Scaling) -> None:
+    if not start.origins:
+        raise MismatchError("start: the states of that training were not kept; train it with keep_states=True")
+    if start.origins != origins:
+        raise MismatchError("start: that training had other losses or labels; give the same runs in the same order")
+    known = start.heads[0].scaling if start.heads else scaling
+    if not (np.array_equal(known.mean, scaling.mean) and np.array_equal(known.scale, scaling.scale)):
+        raise MismatchError("start: that training had other features; give the same, of the same images")
+
+
 class _Judge:
     """Validation mAP of heads."""
 
@@ -156,7 +187,11 @@ class _Fit:
         self.features, self.scaling, self.judge = features, scaling, judge
         self.expected_positives, self.priors = expected_positives, priors
         self.epochs, self.batch_size, self.seed, self.device, self.what = epochs, batch_size, seed, device, what
+        self.start: HeadsResult | None = None
+        self.keep_states = False
+        self.origins: tuple[str, ...] = ()
         self.heads: dict[int, LinearHead] = {}
+        self.states: dict[int, Kept] = {}
         self.chosen: dict[int, int] = {}
         self.history: dict[int, list[float]] = {}
         self.ema: dict[int, tuple[NDArray[np.int64], NDArray[np.float16]]] = {}
@@ -173,8 +208,11 @@ class _Fit:
         scaled = torch.from_numpy(self.scaling.apply(self.features[rows])).to(self.device)
         tables = {member: codes[member][rows] for member in members}
         groups, matrix = make_groups(
-            members, runs, methods, tables, scaled.shape[1], self.expected_positives, self.priors, self.device
+            members, runs, methods, tables, ImageFeatures(scaled), self.expected_positives, self.priors, self.device
         )
+        if self.start is not None:
+            for group in groups:
+                group.begin_with(self.start.heads, self.start.states, matrix)
         learned = [extra for group in groups for extra in group.optimizer_groups()]
         optimizer = torch.optim.AdamW(matrix.optimizer_groups() + learned, fused=_fused(self.device))
         order = torch.Generator().manual_seed(self.seed)
@@ -216,7 +254,7 @@ class _Fit:
         logits = matrix.logits(self.judge.features.to(self.device)) if self.judge else None
         for group in groups:
             judged = self.judge.judge(group, logits) if self.judge and logits is not None else None
-            group.end_epoch(epoch, matrix, judged)
+            group.end_epoch(epoch, matrix, judged, keep_states=self.keep_states)
 
     def _collect(self, group: HeadGroup, matrix: HeadMatrix, rows: NDArray[np.int64]) -> None:
         for place, run in enumerate(group.members):
@@ -224,6 +262,8 @@ class _Fit:
             self.heads[run] = LinearHead(weight, bias, self.scaling)
             self.chosen[run], self.history[run] = group.epoch[place], group.history[place]
             self.ema[run] = (rows, ema)
+            if self.keep_states:
+                self.states[run] = group.selected_state(place)
 
     def result(self, count: int, shape: tuple[int, ...]) -> HeadsResult:
         """Everything, in the order of the runs."""
@@ -242,6 +282,8 @@ class _Fit:
             validation_map=np.array(history, dtype=np.float64),
             left_out=self.judge.left_out if self.judge else 0,
             ema=ema,
+            states=tuple(self.states[run] for run in range(count)) if self.keep_states else (),
+            origins=self.origins if self.keep_states else (),
         )
 
 

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spml_annotate.training.heads import HeadRun
+from spml_annotate.states.memory import Kept
+from spml_annotate.states.neighbours import ImageFeatures
+from spml_annotate.training.heads import HeadRun, LinearHead
 from spml_annotate.training.inputs import Method
 from spml_annotate.training.matrix import HeadMatrix
 
@@ -19,7 +21,7 @@ class HeadGroup:
     """H heads of one loss on n images, in columns ``first`` to ``first`` + H*L of the weight matrix.
 
     Args:
-        members: indices of the runs. codes: label tables int8 [n, L] of all runs.
+        members: indices of the runs. codes: label tables int8 [n, L] of all runs. images: features of the n images.
         priors: class priors [L], for a loss that asks for them and has no state that fills them.
     """
 
@@ -29,6 +31,7 @@ class HeadGroup:
         runs: Sequence[HeadRun],
         methods: Sequence[Method],
         codes: Mapping[int, NDArray[np.int8]],
+        images: ImageFeatures,
         first: int,
         priors: torch.Tensor | None,
         device: torch.device,
@@ -43,12 +46,25 @@ class HeadGroup:
         self._given = {} if priors is None else {"priors": priors}
         self.state: Any = None
         if self.method.state is not None:
-            seeds = [runs[m].seed for m in members]
-            self.state = self.method.state.function(self.codes, seeds=seeds, **self.method.state_settings)
+            asked: dict[str, Any] = {"seeds": [runs[m].seed for m in members]}
+            if "features" in self.method.state.inputs:
+                asked["features"] = images
+            self.state = self.method.state.function(self.codes, **asked, **self.method.state_settings)
         self.epoch = [0] * heads
         self.history: list[list[float]] = [[] for _ in members]
         self._best = [-1.0] * heads
         self._kept: dict[int, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
+        self._kept_states: dict[int, Kept] = {}
+
+    @torch.no_grad()
+    def begin_with(self, heads: Sequence[LinearHead], states: Sequence[Kept], matrix: HeadMatrix) -> None:
+        """Begin with heads and states of an earlier training, one for every run of that training."""
+        for place, member in enumerate(self.members):
+            weight, bias, _ = self._head(place, matrix)
+            weight.copy_(torch.from_numpy(heads[member].weight.T.copy()))
+            bias.copy_(torch.from_numpy(heads[member].bias))
+        if self.state is not None:
+            self.state.begin_with([states[member] for member in self.members])
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         """What the state learns, with its own learning rate and no decay."""
@@ -83,8 +99,10 @@ class HeadGroup:
             self.state.write(batch, {"logits": logits.detach()})
 
     @torch.no_grad()
-    def end_epoch(self, epoch: int, matrix: HeadMatrix, judged: NDArray[np.float64] | None) -> None:
-        """Keep the heads that are the best so far by validation mAP, all of them without one."""
+    def end_epoch(
+        self, epoch: int, matrix: HeadMatrix, judged: NDArray[np.float64] | None, *, keep_states: bool = False
+    ) -> None:
+        """Keep the heads that are the best so far by validation mAP, all of them without one; states if asked to."""
         if self.state is not None:
             self.state.end_epoch(epoch)
         for place in range(len(self.members)):
@@ -96,6 +114,8 @@ class HeadGroup:
             self.epoch[place] = epoch
             if judged is not None:
                 self._kept[place] = tuple(t.clone() for t in self._head(place, matrix))  # type: ignore[assignment]
+                if keep_states and self.state is not None:
+                    self._kept_states[place] = self.state.kept(place)
 
     def _head(self, place: int, matrix: HeadMatrix) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         classes = self.codes.shape[2]
@@ -111,13 +131,19 @@ class HeadGroup:
         weight, bias, ema = (t.cpu().numpy() for t in self._kept.get(place) or self._head(place, matrix))
         return weight.T.copy(), bias.copy(), ema.copy()
 
+    def selected_state(self, place: int) -> Kept:
+        """What the state held for one head at its selected epoch; nothing without a state."""
+        if self.state is None:
+            return {}
+        return self._kept_states[place] if place in self._kept_states else self.state.kept(place)
+
 
 def make_groups(
     members: list[int],
     runs: Sequence[HeadRun],
     methods: Sequence[Method],
     codes: Mapping[int, NDArray[np.int8]],
-    dimension: int,
+    images: ImageFeatures,
     expected_positives: float,
     priors: torch.Tensor | None,
     device: torch.device,
@@ -133,17 +159,17 @@ def make_groups(
         state = tuple(method.state_settings.items())
         key = (run.learning_rate, run.weight_decay, method.name, fixed, state)
         alike.setdefault(key, []).append(member)
-    images, classes = codes[members[0]].shape
+    rows, classes = codes[members[0]].shape
     groups: list[HeadGroup] = []
     for key in sorted(alike, key=lambda key: key[:2]):  # what the optimiser treats alike becomes neighbours
         first = groups[-1].columns.stop if groups else 0
-        groups.append(HeadGroup(alike[key], runs, methods, codes, first, priors, device))
+        groups.append(HeadGroup(alike[key], runs, methods, codes, images, first, priors, device))
     seeds = [runs[member].seed for group in groups for member in group.members]
     expected = {"prior": min(max(expected_positives / classes, 1e-4), 0.5), "undecided": 0.5}
     starts = [expected[methods[member].loss.facts["start"]] for group in groups for member in group.members]
-    weight, bias = _initial(seeds, starts, dimension, classes)
+    weight, bias = _initial(seeds, starts, images.features.shape[1], classes)
     shares = [(group.columns, group.run.learning_rate, group.run.weight_decay) for group in groups]
-    return groups, HeadMatrix(weight.to(device), bias.to(device), images, shares)
+    return groups, HeadMatrix(weight.to(device), bias.to(device), rows, shares)
 
 
 def _stacked(settings: list[dict[str, Any]], device: torch.device) -> dict[str, Any]:

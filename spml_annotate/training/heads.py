@@ -113,6 +113,9 @@ class HeadsResult:
         left_out: classes without a positive in the validation sample, not part of its mAP.
         ema: float16 [R, N, L], exponential moving average over the epochs of the predictions on the training images,
             as of the epoch selected; for images that did not train, the selected head's prediction.
+        states: for each run what its state held at the epoch selected, tables by name (none for a method without a
+            state); empty unless they were to be kept.
+        origins: for each run the loss and a fingerprint of its labels; empty unless states were to be kept.
     """
 
     heads: tuple[LinearHead, ...]
@@ -121,3 +124,5 @@ class HeadsResult:
     validation_map: NDArray[np.float64]
     left_out: int
     ema: NDArray[np.float16]
+    states: tuple[Mapping[str, NDArray[np.generic]], ...] = ()
+    origins: tuple[str, ...] = ()
