@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from spml_annotate.labels import UNKNOWN, LabelKind
+from spml_annotate.labels import LabelKind
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, is_positive, without_unknown
+from spml_annotate.losses.cells import Setting, cross_entropy, is_known, is_positive, is_unknown
 
 _COLE = {
     "paper": "arXiv:2106.09708",
@@ -54,7 +54,7 @@ def bce(logits: Tensor, labels: Tensor) -> Tensor:
 
     The mean is over all cells, known or not, so with few known cells the loss is small. [*H, B, L].
     """
-    return without_unknown(cross_entropy(logits, is_positive(labels, logits)), labels)
+    return cross_entropy(logits, is_positive(labels, logits), is_known(labels, logits))
 
 
 @LOSSES.register(
@@ -73,7 +73,7 @@ def bce_ls(logits: Tensor, labels: Tensor, *, smoothing: Setting = 0.1) -> Tenso
     Settings:
         smoothing: a, the mass moved to the other value (0.1 in the code; the paper's 0.1 is 0.05 here).
     """
-    return without_unknown(cross_entropy(logits, _smoothed(labels, logits, smoothing)), labels)
+    return cross_entropy(logits, _smoothed(labels, logits, smoothing), is_known(labels, logits))
 
 
 @LOSSES.register("an", **_COLE, differs=_WITH_NEGATIVES)
@@ -127,8 +127,8 @@ def an_nls(logits: Tensor, labels: Tensor, *, smoothing: Setting = 0.1) -> Tenso
     Settings:
         smoothing: s, which an assumed negative gets divided by the number of classes.
     """
-    unknown = (labels == UNKNOWN).to(logits.dtype)
-    return cross_entropy(logits, is_positive(labels, logits) + unknown * (smoothing / logits.shape[-1]))
+    smoothed = is_unknown(labels, logits) * (smoothing / logits.shape[-1])
+    return cross_entropy(logits, is_positive(labels, logits) + smoothed)
 
 
 @LOSSES.register(
@@ -147,9 +147,8 @@ def wan(logits: Tensor, labels: Tensor, *, negative_weight: Setting | None = Non
     """
     if negative_weight is None:
         negative_weight = 1.0 / max(logits.shape[-1] - 1, 1)
-    unknown = (labels == UNKNOWN).to(logits.dtype)
-    weight = 1.0 + (negative_weight - 1.0) * unknown
-    return cross_entropy(logits, is_positive(labels, logits)) * weight
+    weight = 1.0 + (negative_weight - 1.0) * is_unknown(labels, logits)
+    return cross_entropy(logits, is_positive(labels, logits), weight)
 
 
 @LOSSES.register(
@@ -164,7 +163,7 @@ def iu(logits: Tensor, labels: Tensor) -> Tensor:
 
     The paper gives it one positive and one negative per image. The formula is that of `bce`.
     """
-    return without_unknown(cross_entropy(logits, is_positive(labels, logits)), labels)
+    return cross_entropy(logits, is_positive(labels, logits), is_known(labels, logits))
 
 
 @LOSSES.register(
@@ -180,7 +179,7 @@ def iun(logits: Tensor, labels: Tensor) -> Tensor:
 
     An oracle: the labels must hold every true negative, which nobody annotates. A reference, not a method.
     """
-    return without_unknown(cross_entropy(logits, is_positive(labels, logits)), labels)
+    return cross_entropy(logits, is_positive(labels, logits), is_known(labels, logits))
 
 
 def _smoothed(labels: Tensor, logits: Tensor, smoothing: Setting) -> Tensor:

@@ -1,34 +1,47 @@
-"""What the families share: cell terms in exact log-sigmoid form, finite at logits of 1e4, and one batch-level term."""
+"""What the families share: cell terms in exact log-sigmoid form, finite at logits of 1e4, and one batch-level term.
+
+Speed: comparing and choosing costs several times as much as arithmetic, so masks are numbers 0 and 1 and choosing is
+multiplying; and a term without parameters of its own brings its gradient along (`with_slope`), in fewer passes over
+the cells than automatic differentiation needs.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, relu
+from torch.nn.functional import binary_cross_entropy_with_logits
 
-from spml_annotate.labels import POSITIVE, UNKNOWN
+from spml_annotate.labels import NEGATIVE
 
 Setting = float | Tensor  # one value, or a tensor [H, 1, 1] with one per run
 
 
+# The codes are 1, 0 and -1, so one end of them cut off is a mask, and that in their own narrow type.
+
+
 def is_positive(labels: Tensor, logits: Tensor) -> Tensor:
     """1 where a positive is known, else 0, as numbers of the logits' dtype and shape [*H, B, L]."""
-    return (labels == POSITIVE).to(logits.dtype).expand_as(logits)
+    return labels.clamp(min=NEGATIVE).to(logits.dtype).expand_as(logits)
+
+
+def is_unknown(labels: Tensor, logits: Tensor) -> Tensor:
+    """1 where nothing is known, else 0, as numbers of the logits' dtype and shape [*H, B, L]."""
+    return labels.clamp(max=NEGATIVE).neg().to(logits.dtype).expand_as(logits)
 
 
 def is_known(labels: Tensor, logits: Tensor) -> Tensor:
     """1 where a value is known, else 0, as numbers of the logits' dtype and shape [*H, B, L]."""
-    return (labels != UNKNOWN).to(logits.dtype).expand_as(logits)
+    return labels.clamp(max=NEGATIVE).add(1).to(logits.dtype).expand_as(logits)
 
 
-def without_unknown(matrix: Tensor, labels: Tensor) -> Tensor:
-    """The matrix [*H, B, L] with 0 at unknown cells."""
-    return matrix.masked_fill(labels == UNKNOWN, 0.0)
+def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Weight (1 if not given) of every cell times its cross-entropy against a target in [0, 1].
 
-
-def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Binary cross-entropy of every cell against a target in [0, 1]: -t log p - (1-t) log(1-p)."""
-    return binary_cross_entropy_with_logits(logits, target.expand_as(logits), reduction="none")
+    The cross-entropy is -t log p - (1-t) log(1-p). Neither target nor weight should need a gradient.
+    """
+    return binary_cross_entropy_with_logits(logits, target.expand_as(logits), weight, reduction="none")
 
 
 def expected_count_penalty(probabilities: Tensor, expected_positives: Setting) -> Tensor:
@@ -40,40 +53,31 @@ def expected_count_penalty(probabilities: Tensor, expected_positives: Setting) -
     return torch.square((count - expected_positives) / probabilities.shape[-1])
 
 
+# The usual exponents, many times as fast as a general power.
+_WHOLE: dict[float, Callable[[Tensor], Tensor]] = {
+    1.0: lambda base: base,
+    2.0: lambda base: base * base,
+    3.0: lambda base: base * base * base,
+    4.0: lambda base: (base * base).square(),
+}
+
+
 def power(base: Tensor, exponent: Setting) -> Tensor:
-    """Raise to a power a base of 0 or more; 0 to the 0 is 1, and the gradient is finite at 0 for every exponent."""
+    """Raise to a power a base of 0 or more; 0 to the 0 is 1, and below an exponent of 1 the base is kept above 0."""
     if not isinstance(exponent, Tensor):
         if exponent == 0.0:
             return torch.ones_like(base)
-        if exponent == 4.0:  # the usual one of asymmetric losses, and many times as fast as a general power
-            return base.square().square()
+        if exponent in _WHOLE:
+            return _WHOLE[exponent](base)
         if exponent >= 1.0:
             return base.pow(exponent)
     return base.clamp(min=torch.finfo(base.dtype).tiny).pow(exponent)
 
 
-def focal(logits: Tensor, positive: Tensor, focus: Setting) -> Tensor:
-    """-(1-q)^focus log q, where q is p in cells that are ``positive`` (bool) and 1-p in the others.
+def with_slope(logits: Tensor, value: Tensor, slope: Tensor) -> Tensor:
+    """The value [*H, B, L] as a function of the logits whose derivative, cell by cell, is the slope.
 
-    The gradient flows through the weight (1-q)^focus, too.
+    Value and slope are computed from ``logits.detach()``, so that nothing is recorded on the way. What else they are
+    computed from counts as constant.
     """
-    towards = torch.where(positive, logits, -logits)
-    return -power(torch.sigmoid(-towards), focus) * logsigmoid(towards)
-
-
-def asymmetric(logits: Tensor, positive: Tensor, shift: Setting) -> tuple[Tensor, Tensor]:
-    """The two parts of an asymmetric loss, [*H, B, L]: the probability of the wrong value, and -log of the right one's.
-
-    The probability of a cell that is not ``positive`` (bool) is shifted down by ``shift``: p_m = max(p - m, 0). So the
-    first part is 1-p or p_m, the second -log p or -log(1 - p_m).
-    """
-    towards = torch.where(positive, logits, -logits)
-    wrong, log_right = torch.sigmoid(-towards), logsigmoid(towards)
-    if not isinstance(shift, Tensor) and shift == 0.0:
-        return wrong, -log_right
-    # 1 - p_m = min((1-p) + m, 1)
-    if isinstance(shift, Tensor):  # where some m may be 0: added as logarithms
-        lifted = torch.logaddexp(log_right, shift.to(logits.dtype).log()).clamp(max=0.0)
-    else:
-        lifted = (1.0 - wrong + shift).clamp(max=1.0).log()
-    return torch.where(positive, wrong, relu(wrong - shift)), -torch.where(positive, log_right, lifted)
+    return torch.addcmul(value, slope, logits - logits.detach())  # what is added is 0, and has a gradient

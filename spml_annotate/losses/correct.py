@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN
+from spml_annotate.labels import NEGATIVE, POSITIVE
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, focal, is_positive
+from spml_annotate.losses.cells import Setting, cross_entropy, is_positive, is_unknown
+from spml_annotate.losses.focused import focused
 
 
 @LOSSES.register(
@@ -132,7 +134,8 @@ def _self_paced(
     margin: Setting,
     focus: Setting,
 ) -> Tensor:
-    positive = (labels == POSITIVE).expand_as(logits)
+    positive = observed = is_positive(labels, logits)
     if progress[0] >= change_epoch:
-        positive = positive | ((labels == UNKNOWN) & (logits.sigmoid() > threshold))
-    return focal(logits - margin * is_positive(labels, logits), positive, focus)
+        sure = (logits.detach().sigmoid() - threshold).sign().clamp(min=0.0)
+        positive = observed + is_unknown(labels, logits) * sure
+    return focused(logits - margin * observed, positive, ((torch.ones_like(logits), focus),))

@@ -6,11 +6,9 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
-from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, is_known, is_positive
+from spml_annotate.losses.cells import Setting, cross_entropy, is_known, is_positive
 
 _UNSURE = 0.1  # an image none of whose probabilities is above this counts twice
 
@@ -59,16 +57,19 @@ def dynamic_partial(
             when a probability does pass 0.1.
     """
     known = is_known(labels, logits)
-    part = (picked != 0).to(logits.dtype) * (1.0 - known)
+    part = picked.to(logits.dtype) * (1.0 - known)
     per_known = known / known.sum(dim=-1, keepdim=True).clamp(min=1.0)
     per_part = part / part.sum(dim=-1, keepdim=True).clamp(min=1.0)
     weight = per_known + pseudo_label_weight(progress, lead, printed=printed) * per_part
-    target = torch.where(labels == UNKNOWN, estimate.to(logits.dtype), is_positive(labels, logits))
+    target = is_positive(labels, logits) + (1.0 - known) * estimate.to(logits.dtype)
     beta = negative_weight(labels, logits, least_negative_weight)
-    loss = (1.0 - beta) * target * softplus(-logits) + beta * (1.0 - target) * softplus(logits)
-    seen = (logits.detach().sigmoid() > _UNSURE).any(dim=-1, keepdim=True)
+    seen = logits.detach().amax(dim=-1, keepdim=True).sigmoid() > _UNSURE
     factor = 1.0 + (seen if printed else ~seen).to(logits.dtype)
-    return logits.shape[-1] * factor * weight * loss  # the mean over the classes is the image's sum
+    weight = logits.shape[-1] * factor * weight  # the mean over the classes is the image's sum
+    towards, away = weight * (1.0 - beta) * target, weight * beta * (1.0 - target)
+    # Two weights are one weight and a target; where both are 0, any target will do.
+    both = towards + away
+    return cross_entropy(logits, towards / both.clamp(min=torch.finfo(logits.dtype).tiny), both)
 
 
 def negative_weight(labels: Tensor, logits: Tensor, least: Setting) -> Tensor:
@@ -87,7 +88,7 @@ def pseudo_label_weight(progress: tuple[int, int], lead: Setting, *, printed: bo
     paper="arXiv:2309.13886",
     title="Can Class-Priors Help Single-Positive Multi-Label Learning?",
     authors="Liu, Xu, Wang, Geng",
-    venue="NeurIPS 2025",
+    venue="NeurIPS 2025 (arXiv 2023)",
     year=2023,
     family="dynamic",
     state="class-priors",
@@ -112,12 +113,12 @@ def crisp(logits: Tensor, labels: Tensor, priors: Tensor) -> Tensor:
     """
     probability = logits.sigmoid()
     prior = priors.to(logits.dtype)
-    known = _batch_share(labels == POSITIVE, logits) * 2.0 * prior * torch.sigmoid(-logits)
-    known = known + _batch_share(labels == NEGATIVE, logits) * (1.0 - prior) * probability
-    return known + (probability.mean(dim=-2, keepdim=True) - prior).abs()
+    positive = is_positive(labels, logits)
+    missed = _batch_share(positive) * 2.0 * prior
+    added = _batch_share(is_known(labels, logits) - positive) * (1.0 - prior)
+    return missed + (added - missed) * probability + (probability.mean(dim=-2, keepdim=True) - prior).abs()
 
 
-def _batch_share(cells: Tensor, logits: Tensor) -> Tensor:
+def _batch_share(cells: Tensor) -> Tensor:
     """Weight that makes the batch's mean the mean over these cells of a class: B / their number, 0 at the others."""
-    chosen = cells.to(logits.dtype).expand_as(logits)
-    return chosen * (logits.shape[-2] / chosen.sum(dim=-2, keepdim=True).clamp(min=1.0))
+    return cells * (cells.shape[-2] / cells.sum(dim=-2, keepdim=True).clamp(min=1.0))

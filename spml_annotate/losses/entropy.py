@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
-from spml_annotate.labels import UNKNOWN
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, is_positive
+from spml_annotate.losses.cells import Setting, is_known, is_positive, is_unknown, with_slope
 
 _UNKNOWN = {
     "paper": "arXiv:2203.16219",
@@ -37,10 +36,8 @@ def em(logits: Tensor, labels: Tensor, *, entropy_weight: Setting = 0.1) -> Tens
     Settings:
         entropy_weight: alpha.
     """
-    unknown = labels == UNKNOWN
-    # The entropy of p is the cross-entropy of p against itself, so one call serves known and unknown cells.
-    loss = cross_entropy(logits, torch.where(unknown, logits.sigmoid(), is_positive(labels, logits)))
-    return torch.where(unknown, -entropy_weight * loss, loss)
+    known, unknown = is_known(labels, logits), is_unknown(labels, logits)
+    return known_and_entropy(logits, is_positive(labels, logits), known, unknown * entropy_weight)
 
 
 @LOSSES.register(
@@ -80,8 +77,20 @@ def em_apl(
         entropy_weight: alpha.
         pseudo_weight: beta, weight of a pseudo-label.
     """
-    unknown = labels == UNKNOWN
-    soft = unknown & (picked != 0)
-    target = torch.where(unknown, logits.sigmoid(), is_positive(labels, logits))
-    loss = cross_entropy(logits, torch.where(soft, estimate.to(logits.dtype), target))
-    return torch.where(soft, pseudo_weight * loss, torch.where(unknown, -entropy_weight * loss, loss))
+    unknown = is_unknown(labels, logits)
+    soft = unknown * picked.to(logits.dtype)
+    target = is_positive(labels, logits) + soft * estimate.to(logits.dtype)
+    weight = 1.0 - unknown + pseudo_weight * soft
+    return known_and_entropy(logits, target, weight, entropy_weight * (unknown - soft))
+
+
+def known_and_entropy(logits: Tensor, target: Tensor, weight: Tensor, entropy_weight: Tensor) -> Tensor:
+    """Weighted cross-entropy against the target, minus the weighted entropy of p; both weights per cell, [*H, B, L]."""
+    present = logits.detach()
+    probability = present.sigmoid()
+    # The entropy of p is the cross-entropy of p against itself, so one logarithm serves both.
+    surprise = -logsigmoid(-present)
+    value = weight * (surprise - target * present) - entropy_weight * (surprise - probability * present)
+    spread = probability * (1.0 - probability)
+    slope = weight * (probability - target) + entropy_weight * present * spread
+    return with_slope(logits, value, slope)

@@ -7,12 +7,11 @@ its gradient differs by a factor of two and more.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from spml_annotate.labels import POSITIVE, UNKNOWN
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, asymmetric, focal, is_positive, power
+from spml_annotate.losses.cells import Setting, is_positive, is_unknown, with_slope
+from spml_annotate.losses.focused import focused
 
 _NOT_SELECTIVE = "exact logarithms where the code clamps their argument at 1e-8; published as a sum over the cells; "
 
@@ -55,10 +54,9 @@ def asl(
         shift: m, a probability up to which a negative costs nothing.
         detach_focus: treat the weights (1-p)^g+ and p_m^g- as constants.
     """
-    positive = (labels == POSITIVE).expand_as(logits)
-    wrong, loss = asymmetric(logits, positive, shift)
-    base = wrong.detach() if detach_focus else wrong
-    return torch.where(positive, power(base, positive_focus), power(base, negative_focus)) * loss
+    positive = is_positive(labels, logits)
+    parts = ((positive, positive_focus), (1.0 - positive, negative_focus))
+    return focused(logits, positive, parts, shift=shift, detach_focus=detach_focus)
 
 
 @LOSSES.register(
@@ -99,10 +97,9 @@ def focal_loss(
         positive_weight: alpha. negative_weight: 1 - alpha.
         detach_focus: treat the weight (1-q)^gamma as a constant.
     """
-    positive = (labels == POSITIVE).expand_as(logits)
-    wrong, loss = asymmetric(logits, positive, 0.0)
-    weight = positive_weight * is_positive(labels, logits) + negative_weight * (~positive).to(logits.dtype)
-    return weight * power(wrong.detach() if detach_focus else wrong, focus) * loss
+    positive = is_positive(labels, logits)
+    weight = negative_weight + (positive_weight - negative_weight) * positive
+    return focused(logits, positive, ((weight, focus),), detach_focus=detach_focus)
 
 
 @LOSSES.register(
@@ -133,7 +130,9 @@ def hill(
         margin: how far beyond the decision a positive is wanted, in logits.
         focus: gamma of known cells.
     """
-    shifted = logits - margin * is_positive(labels, logits)
-    known = focal(shifted, (labels == POSITIVE).expand_as(logits), focus)
-    probability = logits.sigmoid()
-    return torch.where(labels == UNKNOWN, (ceiling - probability) * probability.square(), known)
+    positive, unknown = is_positive(labels, logits), is_unknown(labels, logits)
+    known = focused(logits - margin * positive, positive, ((1.0 - unknown, focus),))
+    probability = logits.detach().sigmoid()
+    weighted = unknown * probability * probability
+    slope = weighted * (2.0 * ceiling - 3.0 * probability) * (1.0 - probability)
+    return known + with_slope(logits, (ceiling - probability) * weighted, slope)

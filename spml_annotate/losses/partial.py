@@ -6,17 +6,10 @@ import torch
 from torch import Tensor
 
 from spml_annotate.errors import SettingError
-from spml_annotate.labels import POSITIVE, UNKNOWN, LabelKind
+from spml_annotate.labels import UNKNOWN, LabelKind
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import (
-    Setting,
-    asymmetric,
-    cross_entropy,
-    is_known,
-    is_positive,
-    power,
-    without_unknown,
-)
+from spml_annotate.losses.cells import Setting, cross_entropy, is_known, is_positive, power
+from spml_annotate.losses.focused import focused
 
 _NEEDS_BOTH = (LabelKind.PAL, LabelKind.FAL)
 _WEIGHTINGS = ("share", "count", "mean")
@@ -74,7 +67,7 @@ def partial_bce(
         weight = logits.shape[-2] * classes / count.sum(dim=-2, keepdim=True).clamp(min=1.0)
     else:
         raise SettingError(f"partial-bce.weighting: {weighting!r} is not one of {', '.join(_WEIGHTINGS)}")
-    return without_unknown(weight * cross_entropy(logits, is_positive(labels, logits)), labels)
+    return cross_entropy(logits, is_positive(labels, logits), weight * known)
 
 
 @LOSSES.register(
@@ -139,21 +132,18 @@ def csl(
     """
     if mode not in _MODES:
         raise SettingError(f"csl.mode: {mode!r} is not one of {', '.join(_MODES)}")
-    positive = (labels == POSITIVE).expand_as(logits)
-    unknown = (labels == UNKNOWN).expand_as(logits)
-    wrong, loss = asymmetric(logits, positive, shift)
-    base = wrong.detach()
-    assumed = torch.where(
-        unknown, unknown_weight * power(base, unknown_focus), negative_weight * power(base, negative_focus)
-    )
-    loss = torch.where(positive, positive_weight * power(base, positive_focus), assumed) * loss
-    if mode == "negative":
-        return loss
-    if mode == "selective":
-        return loss.masked_fill(unknown & _likely(logits, unknown, ignored_per_image, priors, prior_threshold), 0.0)
+    positive, known = is_positive(labels, logits), is_known(labels, logits)
+    parts = [(positive_weight * positive, positive_focus), (negative_weight * (known - positive), negative_focus)]
+    if mode in ("negative", "selective"):
+        unknown = (1.0 - known) * unknown_weight
+        if mode == "selective":
+            likely = _likely(logits, labels == UNKNOWN, ignored_per_image, priors, prior_threshold)
+            unknown = unknown.masked_fill(likely, 0.0)
+        parts.append((unknown, unknown_focus))
+    loss = focused(logits, positive, parts, shift=shift, detach_focus=True)
     if mode == "ignore-normalised":
-        loss = loss * (1.0 + 1.0 / (1.0 + is_known(labels, logits).sum(dim=-1, keepdim=True)))
-    return without_unknown(loss, labels)
+        return loss * (1.0 + 1.0 / (1.0 + known.sum(dim=-1, keepdim=True)))
+    return loss
 
 
 def _likely(
@@ -163,7 +153,7 @@ def _likely(
     ranked = logits.detach().masked_fill(~unknown, -torch.inf)
     images, classes = logits.shape[-2:]
     count = min(ignored_per_image * images, images * classes)
-    likely = torch.zeros_like(unknown)
+    likely = torch.zeros_like(ranked, dtype=torch.bool)
     if count > 0:
         least = ranked.flatten(-2).topk(count, dim=-1, sorted=False).values.amin(dim=-1)
         likely = ranked >= least[..., None, None]
@@ -205,8 +195,6 @@ def dualcoop(
         positive_focus: g+. negative_focus: g-.
         shift: m, a probability up to which a negative costs nothing.
     """
-    positive = (labels == POSITIVE).expand_as(logits)
-    wrong, loss = asymmetric(logits, positive, shift)
-    base = wrong.detach()
-    weight = torch.where(positive, power(base, positive_focus), power(base, negative_focus))
-    return without_unknown(weight * loss, labels)
+    positive = is_positive(labels, logits)
+    parts = ((positive, positive_focus), (is_known(labels, logits) - positive, negative_focus))
+    return focused(logits, positive, parts, shift=shift, detach_focus=True)

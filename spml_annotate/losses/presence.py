@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN
+from spml_annotate.labels import UNKNOWN
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, is_positive
+from spml_annotate.losses.cells import Setting, cross_entropy, is_known, is_positive, is_unknown
 
 _SINR = {
     "paper": "arXiv:2306.02564",
@@ -59,12 +59,9 @@ def sinr_full(
         maximise_entropy: ME-full; assumed absences are pushed to be undecided, not to 0.
         epsilon: added to the probability inside every logarithm.
     """
-    positive = labels == POSITIVE
-    here = _surprise(torch.where(positive, logits, -logits), epsilon)
-    if maximise_entropy:
-        here = torch.where(labels == UNKNOWN, _absent(logits, epsilon, maximise_entropy), here)
-    weighted = torch.where(positive, positive_weight * here, here)
-    return weighted + _absent(background, epsilon, maximise_entropy)
+    weight = 1.0 + (positive_weight - 1.0) * is_positive(labels, logits)
+    here = _row(logits, labels, weight, epsilon, maximise_entropy)
+    return here + _absent(background, epsilon, maximise_entropy)
 
 
 @LOSSES.register("sinr-ssdl", **_SINR, certainty="A", differs=_EXACT + _RECORDS)
@@ -82,8 +79,10 @@ def sinr_ssdl(
         maximise_entropy: ME-SSDL; assumed absences are pushed to be undecided, not to 0.
         epsilon: added to the probability inside every logarithm.
     """
-    record = _surprise(logits, epsilon) + _absent(background, epsilon, maximise_entropy)
-    return _per_record(_known(record, _surprise(-logits, epsilon), labels), labels)
+    positive, known = is_positive(labels, logits), is_known(labels, logits)
+    scale = _per_record(positive)
+    here = _row(logits, labels, known * scale, epsilon, maximise_entropy)
+    return here + positive * scale * _absent(background, epsilon, maximise_entropy)
 
 
 @LOSSES.register(
@@ -102,11 +101,21 @@ def sinr_slds(logits: Tensor, labels: Tensor, *, maximise_entropy: bool = False,
         maximise_entropy: ME-SLDS; assumed absences are pushed to be undecided, not to 0.
         epsilon: added to the probability inside every logarithm.
     """
-    unknown = (labels == UNKNOWN).to(logits.dtype).expand_as(logits)
-    others = unknown.sum(dim=-1, keepdim=True).clamp(min=1.0)
-    records = is_positive(labels, logits).sum(dim=-1, keepdim=True)
-    known = _known(_surprise(logits, epsilon), _surprise(-logits, epsilon), labels)
-    return _per_record(known + unknown * _absent(logits, epsilon, maximise_entropy) * records / others, labels)
+    unknown, positive = is_unknown(labels, logits), is_positive(labels, logits)
+    records = positive.sum(dim=-1, keepdim=True) / unknown.sum(dim=-1, keepdim=True).clamp(min=1.0)
+    weight = 1.0 + (records - 1.0) * unknown
+    return _row(logits, labels, weight * _per_record(positive), epsilon, maximise_entropy)
+
+
+def _row(logits: Tensor, labels: Tensor, weight: Tensor, epsilon: Setting, maximise_entropy: bool) -> Tensor:
+    """Weight times the loss of a cell with its value, an unknown one being assumed absent."""
+    positive = is_positive(labels, logits)
+    if not isinstance(epsilon, Tensor) and epsilon == 0.0 and not maximise_entropy:
+        return cross_entropy(logits, positive, weight)
+    known = _surprise((2.0 * positive - 1.0) * logits, epsilon)
+    if not maximise_entropy:
+        return weight * known
+    return weight * torch.where(labels == UNKNOWN, _absent(logits, epsilon, maximise_entropy), known)
 
 
 def _surprise(logits: Tensor, epsilon: Setting) -> Tensor:
@@ -125,13 +134,6 @@ def _absent(logits: Tensor, epsilon: Setting, maximise_entropy: bool) -> Tensor:
     return -probability * _surprise(logits, epsilon) - (1.0 - probability) * _surprise(-logits, epsilon)
 
 
-def _known(positive: Tensor, negative: Tensor, labels: Tensor) -> Tensor:
-    """The one at known positives, the other at known negatives, nothing at unknown cells."""
-    kept = positive.masked_fill(labels != POSITIVE, 0.0)
-    return kept + negative.masked_fill(labels != NEGATIVE, 0.0)
-
-
-def _per_record(matrix: Tensor, labels: Tensor) -> Tensor:
-    """Scaled so that the mean over the cells is the sum divided by the number of known positives."""
-    records = (labels == POSITIVE).expand_as(matrix).sum(dim=(-2, -1), keepdim=True).clamp(min=1)
-    return matrix * (matrix.shape[-2] * matrix.shape[-1] / records.to(matrix.dtype))
+def _per_record(positive: Tensor) -> Tensor:
+    """Factor [*H, 1, 1] that makes the mean over the cells their sum divided by the number of known positives."""
+    return positive.shape[-2] * positive.shape[-1] / positive.sum(dim=(-2, -1), keepdim=True).clamp(min=1.0)

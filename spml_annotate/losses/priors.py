@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, expected_count_penalty, is_positive, without_unknown
+from spml_annotate.losses.cells import Setting, cross_entropy, expected_count_penalty, is_known, is_positive
 
 
 @LOSSES.register(
@@ -21,7 +21,8 @@ from spml_annotate.losses.cells import Setting, cross_entropy, expected_count_pe
     pulls_known="a regulariser on the mean number of positives moves every cell of the batch, known ones included",
     code_defaults={"expected_positives": {"VOC": 1.5, "COCO": 2.9, "NUS": 1.9, "CUB": 31.4}},
     differs="exact logarithms where the code adds 1e-5 inside them; known negatives, which the code refuses, get "
-    "-log(1-p); the positive term is divided by L as in the code (the paper's equation does not)",
+    "-log(1-p); the positive term is divided by L as in the code, not as in the paper's equation, so that R_k weighs L "
+    "times as much as there",
 )
 def epr(logits: Tensor, labels: Tensor, *, expected_positives: Setting = 1.5) -> Tensor:
     """Expected positive regularisation: cross-entropy on known cells, plus R_k on the batch's mean number of positives.
@@ -31,5 +32,5 @@ def epr(logits: Tensor, labels: Tensor, *, expected_positives: Setting = 1.5) ->
     Settings:
         expected_positives: k, mean number of positives per image.
     """
-    fit = without_unknown(cross_entropy(logits, is_positive(labels, logits)), labels)
+    fit = cross_entropy(logits, is_positive(labels, logits), is_known(labels, logits))
     return fit + expected_count_penalty(logits.sigmoid(), expected_positives)

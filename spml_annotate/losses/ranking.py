@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
-from spml_annotate.labels import NEGATIVE, POSITIVE
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, is_positive
+from spml_annotate.losses.cells import Setting, cross_entropy, is_known, is_positive, with_slope
 
 _KNOWN = (
     "a known negative is ranked like an unknown cell and gets -log(1-p) as well; in an image whose classes are all "
@@ -40,12 +38,13 @@ def pairwise_ranking(logits: Tensor, labels: Tensor) -> Tensor:
     Sum over the pairs of a known positive l and a class l' that is none of max(0, 1 - p_l + p_l'). With m positives and
     n others that is n (1 - p) at a positive and m p at any other cell. [*H, B, L].
     """
-    positive = (labels == POSITIVE).expand_as(logits)
-    log_right = logsigmoid(torch.where(positive, logits, -logits))
+    positive = is_positive(labels, logits)
     positives = positive.sum(dim=-1, keepdim=True)
-    others = logits.shape[-1] - positives
-    ranking = torch.where(positive, others, positives) * -torch.expm1(log_right)
-    return ranking - log_right.masked_fill(~_without_ranking(labels), 0.0)
+    partners = positives + (logits.shape[-1] - 2.0 * positives) * positive
+    side = 1.0 - 2.0 * positive
+    wrong = (side * logits.detach()).sigmoid()
+    ranking = with_slope(logits, partners * wrong, side * partners * wrong * (1.0 - wrong))
+    return ranking + _alone(logits, labels, positive)
 
 
 @LOSSES.register(
@@ -81,10 +80,10 @@ def tai_ranking(logits: Tensor, labels: Tensor, *, margin: Setting = 1.0) -> Ten
     positives_above = torch.arange(1, places.shape[-1] + 1, dtype=places.dtype, device=places.device) - above
     below = positive.sum(dim=-1, keepdim=True) - positives_above
     pairs = (torch.where(ranked != 0.0, -above, below) * places).mean(dim=-1, keepdim=True)
-    alone = cross_entropy(logits, is_positive(labels, logits)).masked_fill(~_without_ranking(labels), 0.0)
-    return pairs.to(logits.dtype) + alone
+    return pairs.to(logits.dtype) + _alone(logits, labels, is_positive(labels, logits))
 
 
-def _without_ranking(labels: Tensor) -> Tensor:
-    """True at known negatives, and at the positives of an image that has nothing else."""
-    return (labels == NEGATIVE) | (labels == POSITIVE).all(dim=-1, keepdim=True)
+def _alone(logits: Tensor, labels: Tensor, positive: Tensor) -> Tensor:
+    """Cross-entropy of known negatives, and of the positives of an image that has nothing else."""
+    only_positives = positive.amin(dim=-1, keepdim=True)
+    return cross_entropy(logits, positive, is_known(labels, logits) - positive + positive * only_positives)

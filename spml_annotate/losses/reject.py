@@ -14,7 +14,7 @@ from torch import Tensor
 
 from spml_annotate.labels import UNKNOWN
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, is_positive
+from spml_annotate.losses.cells import Setting, cross_entropy, is_positive, is_unknown
 
 # A count is a ceiling of a product; without this a product that rounding lifts above a whole number would count one
 # cell more (320 cells x 3 epochs x 0.05 = 48.000000000000007). Larger than float32's rounding, for tensor settings.
@@ -55,8 +55,8 @@ def ll_r(logits: Tensor, labels: Tensor, progress: tuple[int, int], *, rejection
     Settings:
         rejection_rate: Delta_rel, share of all cells by which rejection grows every epoch (0.002 is 0.2 percent).
     """
-    loss = cross_entropy(logits, is_positive(labels, logits))
-    return loss.masked_fill(_distrusted(loss, labels, progress[0] * rejection_rate), 0.0)
+    distrusted = _distrusted(logits, labels, progress[0] * rejection_rate)
+    return cross_entropy(logits, is_positive(labels, logits), 1.0 - distrusted)
 
 
 @LOSSES.register(
@@ -76,10 +76,8 @@ def ll_ct(logits: Tensor, labels: Tensor, progress: tuple[int, int], *, correcti
     Settings:
         correction_rate: Delta_rel, share of all cells by which correction grows every epoch (0.002 is 0.2 percent).
     """
-    positive = is_positive(labels, logits)
-    loss = cross_entropy(logits, positive)
-    distrusted = _distrusted(loss, labels, progress[0] * correction_rate)
-    return torch.where(distrusted, cross_entropy(logits, 1.0 - positive), loss)
+    distrusted = _distrusted(logits, labels, progress[0] * correction_rate)
+    return cross_entropy(logits, is_positive(labels, logits) + distrusted)
 
 
 @LOSSES.register(
@@ -99,16 +97,16 @@ def ll_cp(logits: Tensor, labels: Tensor, expected: Tensor) -> Tensor:
     Inputs:
         expected: 1 for cells that have been corrected, in this batch or earlier, [*H, B, L].
     """
-    corrected = (labels == UNKNOWN) & (expected != 0)
-    return cross_entropy(logits, is_positive(labels, logits).masked_fill(corrected, 1.0))
+    corrected = is_unknown(labels, logits) * expected.to(logits.dtype)
+    return cross_entropy(logits, is_positive(labels, logits) + corrected)
 
 
-def _distrusted(loss: Tensor, labels: Tensor, share: Setting) -> Tensor:
-    """True at the unknown cells whose losses are the ceil(B L share) largest, ties included; bool [*H, B, L]."""
-    unknown = (labels == UNKNOWN).expand_as(loss)
-    ranked = torch.where(unknown, loss.detach(), -1.0)  # losses are never negative: known cells rank last
-    amount = loss.shape[-2] * loss.shape[-1] * share * (1.0 - _ROUNDING)
-    return unknown & _among_largest(ranked, amount)
+def _distrusted(logits: Tensor, labels: Tensor, share: Setting) -> Tensor:
+    """1 at the unknown cells whose losses are the ceil(B L share) largest, ties included, else 0; [*H, B, L]."""
+    # The loss -log(1-p) grows with the logit; known cells rank last.
+    ranked = logits.detach().masked_fill(labels != UNKNOWN, -torch.inf)
+    amount = logits.shape[-2] * logits.shape[-1] * share * (1.0 - _ROUNDING)
+    return is_unknown(labels, logits) * _among_largest(ranked, amount)
 
 
 def _among_largest(values: Tensor, amount: Setting) -> Tensor:

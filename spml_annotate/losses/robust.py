@@ -6,9 +6,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, expected_count_penalty, is_positive
+from spml_annotate.losses.cells import (
+    Setting,
+    cross_entropy,
+    expected_count_penalty,
+    is_known,
+    is_positive,
+    is_unknown,
+    with_slope,
+)
 
 Course = tuple[Setting, Setting]  # a value at the start and at the end of training
 
@@ -29,15 +36,15 @@ _SCHEDULE = "the shares follow a fixed schedule over the epochs (the released op
     certainty="A",
     code_defaults={
         "slope_start": 0.0,
-        "slope_end": {"code (VOC)": 2.0, "AEVLP's configs, COCO, NUS, CUB": 10.0},
+        "slope_end": {"code, VOC": 2.0, "AEVLP, COCO, NUS, CUB": 10.0},
         "offset_start": -2.0,
-        "offset_end": {"code (VOC)": -2.0, "AEVLP's configs, COCO, NUS, CUB": -8.0},
+        "offset_end": {"code, VOC": -2.0, "AEVLP, COCO, NUS, CUB": -8.0},
         "centre_start": 0.5,
         "centre_end": 0.8,
         "width_start": 2.0,
         "width_end": 0.5,
         "positive_exponent": 0.01,
-        "negative_exponent": {"code": 1.0, "AEVLP's config, CUB": 1.5},
+        "negative_exponent": {"code": 1.0, "AEVLP, CUB": 1.5},
         "warm_up": 0,
     },
     differs=_EXACT + "-log(1-p); " + _SCHEDULE,
@@ -82,9 +89,9 @@ def gr(
         (centre_start, centre_end),
         (width_start, width_end),
     )
-    present, absent = logsigmoid(logits), logsigmoid(-logits)
-    unsure = weight * _between(present, absent, share, positive_exponent, negative_exponent)
-    return torch.where(labels == UNKNOWN, unsure, -torch.where(labels == POSITIVE, present, absent))
+    unsure = weight * is_unknown(labels, logits)
+    known = cross_entropy(logits, is_positive(labels, logits), is_known(labels, logits))
+    return known + _between(logits, share, unsure, positive_exponent, negative_exponent)
 
 
 @LOSSES.register(
@@ -157,13 +164,12 @@ def gpr(
         (centre_start, centre_end),
         (width_start, width_end),
     )
-    unknown = labels == UNKNOWN
-    named, denied = unknown & (teacher == POSITIVE), unknown & (teacher == NEGATIVE)
-    loss = cross_entropy(logits, torch.where(named, 1.0 - smoothing, is_positive(labels, logits)))
+    unknown = is_unknown(labels, logits)
+    named, silent = unknown * is_positive(teacher, logits), unknown * is_unknown(teacher, logits)
     trusted = (1.0 - weight).clamp(min=lightest).clamp(max=heaviest)
-    loss = torch.where(named, trusted * loss, torch.where(denied, weight * loss, loss))
-    unsure = weight * _between(logsigmoid(logits), logsigmoid(-logits), share, positive_exponent, negative_exponent)
-    loss = torch.where(unknown & ~named & ~denied, unsure, loss)
+    decided = 1.0 - unknown + named * trusted + (unknown - named - silent) * weight
+    loss = cross_entropy(logits, is_positive(labels, logits) + (1.0 - smoothing) * named, decided)
+    loss = loss + _between(logits, share, silent * weight, positive_exponent, negative_exponent)
     return loss + count_weight * expected_count_penalty(logits.sigmoid(), expected_positives)
 
 
@@ -194,18 +200,27 @@ def _between_ends(course: Course, done: float) -> Setting:
 
 
 def _between(
-    present: Tensor, absent: Tensor, share: Tensor, positive_exponent: Setting, negative_exponent: Setting
+    logits: Tensor, share: Tensor, weight: Tensor, positive_exponent: Setting, negative_exponent: Setting
 ) -> Tensor:
-    """Loss of a cell that is a positive to this share and a negative otherwise, from log p and log(1-p)."""
-    negative = _generalised(absent, negative_exponent)
-    return negative + share * (_generalised(present, positive_exponent) - negative)
+    """Weight times the loss of a cell that is a positive to this share and a negative otherwise."""
+    present = logits.detach()
+    probability = present.sigmoid()
+    positive = _generalised(-present, 1.0 - probability, positive_exponent)
+    negative = _generalised(present, probability, negative_exponent)
+    # (1 - q^e)/e falls with log q as fast as q^e = 1 - e (1 - q^e)/e, and log p rises with the logit as fast as 1-p.
+    positive_slope = (positive_exponent * positive - 1.0) * (1.0 - probability)
+    negative_slope = (1.0 - negative_exponent * negative) * probability
+    value = negative + share * (positive - negative)
+    slope = negative_slope + share * (positive_slope - negative_slope)
+    return with_slope(logits, weight * value, weight * slope)
 
 
-def _generalised(log_right: Tensor, exponent: Setting) -> Tensor:
-    """(1 - q^e)/e of a probability q given as its logarithm; -log q for an exponent e of 0."""
+def _generalised(against: Tensor, wrong: Tensor, exponent: Setting) -> Tensor:
+    """(1 - q^e)/e, -log q for an exponent e of 0; q is sigmoid(-against), and ``wrong`` is 1-q."""
+    if not isinstance(exponent, Tensor) and exponent == 1.0:
+        return wrong
+    surprise = -logsigmoid(-against)
     if isinstance(exponent, Tensor):
         divisor = exponent.masked_fill(exponent == 0, 1.0)
-        return torch.where(exponent == 0, -log_right, -torch.expm1(divisor * log_right) / divisor)
-    if exponent == 1.0:
-        return -torch.expm1(log_right)
-    return -torch.expm1(exponent * log_right) / exponent if exponent else -log_right
+        return torch.where(exponent == 0, surprise, -torch.expm1(-divisor * surprise) / divisor)
+    return -torch.expm1(-exponent * surprise) / exponent if exponent else surprise

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, is_positive
+from spml_annotate.losses.cells import Setting, is_positive, is_unknown
+from spml_annotate.losses.entropy import known_and_entropy
 
 
 @LOSSES.register(
@@ -52,9 +51,7 @@ def vlpl(
         pseudo_weight: w (beta_pos), the weight of a pseudo-positive.
         smoothing: 1 - rho, the mass that a pseudo-positive leaves to the other value.
     """
-    unknown = labels == UNKNOWN
-    named = unknown & (teacher == POSITIVE)
-    target = torch.where(unknown, logits.sigmoid(), is_positive(labels, logits))  # of p against itself: the entropy
-    loss = cross_entropy(logits, torch.where(named, 1.0 - smoothing, target))
-    loss = torch.where(named, pseudo_weight * loss, torch.where(unknown, -entropy_weight * loss, loss))
-    return loss.masked_fill(unknown & (teacher == NEGATIVE), 0.0)
+    unknown = is_unknown(labels, logits)
+    named, silent = unknown * is_positive(teacher, logits), unknown * is_unknown(teacher, logits)
+    target = is_positive(labels, logits) + (1.0 - smoothing) * named
+    return known_and_entropy(logits, target, 1.0 - unknown + pseudo_weight * named, entropy_weight * silent)
