@@ -10,8 +10,15 @@ if TYPE_CHECKING:
     from spml_annotate.training.heads import HeadRun as HeadRun
     from spml_annotate.training.heads import HeadsResult as HeadsResult
     from spml_annotate.training.heads import LinearHead as LinearHead
+    from spml_annotate.training.remembering import RememberingLoss as RememberingLoss
 
-_PUBLIC = {"HeadRun": "heads", "HeadsResult": "heads", "LinearHead": "heads", "fit_heads": "frozen"}
+_PUBLIC = {
+    "HeadRun": "heads",
+    "HeadsResult": "heads",
+    "LinearHead": "heads",
+    "RememberingLoss": "remembering",
+    "fit_heads": "frozen",
+}
 
 __all__ = sorted(_PUBLIC)
 

@@ -1,0 +1,115 @@
+"""A loss with its memory, for training loops of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spml_annotate.errors import MismatchError, SettingError
+from spml_annotate.states import LabelState
+from spml_annotate.training.inputs import resolve, usable_labels
+
+
+class RememberingLoss:
+    """Any registered loss on the labels of one's training images, with whatever it remembers about them.
+
+    ::
+
+        loss = RememberingLoss("role", labels, expected_positives=1.5, epochs=20)
+        optimizer = torch.optim.Adam([{"params": model.parameters()}, *loss.parameter_groups(1e-3)], lr=1e-3)
+        for epoch in range(20):
+            for rows in batches:
+                value = loss(model(features[rows]), rows)
+                optimizer.zero_grad(); value.backward(); optimizer.step()
+                loss.after_step()
+            loss.end_epoch()
+
+    For a loss without memory this is `as_module` that knows the labels; the two further calls do nothing then. It is
+    no `nn.Module`: its memory, N x L and more, belongs neither into a model's checkpoint nor onto every device.
+
+    Args:
+        labels: our codes, int8 [N, L], of all training images, on the device of training.
+        seed: of what the state draws.
+        expected_positives: k, the mean number of positives per image, for losses that use it.
+        epochs: how many there will be, for losses with a schedule.
+        settings: of the loss and of its state.
+        features: [N, D] of the images, for a state that looks at their neighbours (`smile`).
+
+    Raises:
+        SettingError: for an unknown loss or setting, or labels that the loss cannot use.
+        MismatchError: if labels are no table.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        labels: Tensor,
+        *,
+        seed: int = 0,
+        expected_positives: float | None = None,
+        epochs: int = 1,
+        settings: Mapping[str, Any] | None = None,
+        features: Tensor | None = None,
+    ) -> None:
+        if labels.ndim != 2:
+            raise MismatchError(f"labels have shape {tuple(labels.shape)}; they must be a table [N, L]")
+        self.method = resolve(name, settings, expected_positives=expected_positives, epochs=epochs)
+        codes = usable_labels(self.method, labels.detach().cpu().numpy().astype("int8"))
+        self.labels = torch.from_numpy(codes).to(labels.device)
+        self.epoch, self.epochs = 0, epochs
+        self.state: LabelState | None = None
+        if self.method.state is not None:
+            asked = {"features": features} if "features" in self.method.state.inputs else {}
+            self.state = self.method.state.function(
+                self.labels[None], seeds=[seed], **asked, **self.method.state_settings
+            )
+        self._last: tuple[Tensor, dict[str, Tensor]] | None = None
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """What the optimiser must train beside the model, at the state's own multiple of the rate, without decay."""
+        learned: list[nn.Parameter] = self.state.parameters() if self.state is not None else []
+        multiplier = float(getattr(self.state, "learning_rate_multiplier", 1.0))
+        return [{"params": learned, "lr": learning_rate * multiplier, "weight_decay": 0.0}] if learned else []
+
+    def __call__(self, logits: Tensor, rows: Tensor) -> Tensor:
+        """The mean loss of a batch, a scalar.
+
+        Args:
+            logits: [B, L]. rows: int64 [B], which training images they are of.
+        """
+        outputs = {"logits": logits.detach()[None]}
+        inputs: dict[str, Any] = {
+            "logits": logits[None],
+            "labels": self.labels[rows][None],
+            "progress": (self.epoch, self.epochs),
+        }
+        if self.state is not None:
+            self.state.observe(rows, outputs)
+            inputs.update(self.state.read(rows))
+        self._last = rows, outputs
+        wanted = {name: inputs[name] for name in self.method.loss.inputs if name in inputs}
+        unreduced: Tensor = self.method.loss.function(**wanted, **self.method.settings)
+        return unreduced.mean()
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Remember the last batch; call it after the optimiser's step.
+
+        Raises:
+            SettingError: if no loss was computed since the last call.
+        """
+        if self._last is None:
+            raise SettingError("after_step: call the loss first, then backward and the optimiser's step")
+        if self.state is not None:
+            self.state.write(*self._last)
+        self._last = None
+
+    @torch.no_grad()
+    def end_epoch(self) -> None:
+        """Let the state take stock, and count the epoch."""
+        if self.state is not None:
+            self.state.end_epoch(self.epoch)
+        self.epoch += 1

@@ -1,0 +1,84 @@
+"""A loss with its memory in a loop of one's own is the loss that `fit_heads` trains."""
+
+import numpy as np
+import pytest
+import torch
+
+from spml_annotate.errors import MismatchError, SettingError
+from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN
+from spml_annotate.losses import LOSSES
+from spml_annotate.training import HeadRun, RememberingLoss, fit_heads
+from spml_annotate.training.heads import Scaling
+from spml_annotate.training.inputs import resolve
+
+EPOCHS, RATE, DECAY, K = 3, 5e-3, 0.2, 1.6
+
+
+def world(images=60, width=10, classes=6):
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(images, width)).astype(np.float32)
+    truth = (features @ rng.normal(size=(width, classes)) > 2).astype(np.int8)
+    truth[~truth.any(axis=1), 0] = POSITIVE
+    codes = np.where(rng.random(truth.shape) < 0.5, truth, UNKNOWN).astype(np.int8)
+    codes[np.arange(images), truth.argmax(axis=1)] = POSITIVE
+    return features, codes
+
+
+def own_loop(name, features, codes):
+    scaled = torch.from_numpy(Scaling.of(features).apply(features))
+    model = torch.nn.Linear(features.shape[1], codes.shape[1])
+    share = {"prior": K / codes.shape[1], "undecided": 0.5}[LOSSES[name].facts["start"]]
+    with torch.no_grad():
+        drawn = torch.randn((features.shape[1], codes.shape[1]), generator=torch.Generator().manual_seed(4))
+        model.weight.copy_(drawn.t() * 0.01 / features.shape[1] ** 0.5)
+        model.bias.fill_(np.log(share / (1 - share)))
+    loss = RememberingLoss(name, torch.from_numpy(codes), seed=4, expected_positives=K, epochs=EPOCHS, features=scaled)
+    groups = [{"params": model.parameters(), "weight_decay": DECAY}, *loss.parameter_groups(RATE)]
+    optimizer = torch.optim.AdamW(groups, lr=RATE)
+    order = torch.Generator().manual_seed(0)
+    for _ in range(EPOCHS):
+        for rows in torch.randperm(len(codes), generator=order).split(16):
+            value = loss(model(scaled[rows]), rows)
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+            loss.after_step()
+        loss.end_epoch()
+    return model
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if not resolve(name).unsupplied])
+def test_the_loop_trains_what_fit_heads_trains(name):
+    features, codes = world()
+    model = own_loop(name, features, codes)
+    run = HeadRun(name, seed=4, learning_rate=RATE, weight_decay=DECAY)
+    options = {"epochs": EPOCHS, "batch_size": 16, "device": "cpu", "expected_positives": K}
+    head = fit_heads(features, codes, [run], **options).heads[0]
+    np.testing.assert_allclose(model.weight.detach().numpy().T, head.weight, atol=5e-6)
+    np.testing.assert_allclose(model.bias.detach().numpy(), head.bias, atol=5e-6)
+
+
+def test_what_cannot_be_is_refused_before_the_loop():
+    single = torch.full((4, 3), UNKNOWN, dtype=torch.int8)
+    single[:, 0] = POSITIVE
+    with pytest.raises(SettingError, match="bce needs known negatives"):
+        RememberingLoss("bce", single)
+    with pytest.raises(SettingError, match="stored features do not give"):
+        RememberingLoss("vlpl", single)
+    with pytest.raises(SettingError, match="no setting 'x'"):
+        RememberingLoss("en", single, settings={"x": 1})
+    with pytest.raises(MismatchError, match="must be a table"):
+        RememberingLoss("an", single[0])
+
+
+def test_a_step_is_remembered_once():
+    single = torch.full((4, 3), UNKNOWN, dtype=torch.int8)
+    single[:, 0] = POSITIVE
+    single[0, 1] = NEGATIVE
+    loss = RememberingLoss("en", single, expected_positives=1.0)
+    with pytest.raises(SettingError, match="call the loss first"):
+        loss.after_step()
+    loss(torch.zeros(2, 3, requires_grad=True), torch.tensor([0, 1])).backward()
+    loss.after_step()
+    with pytest.raises(SettingError, match="call the loss first"):
+        loss.after_step()
