@@ -1,4 +1,4 @@
-"""Write docs/commands.md, the help pages of all commands; with ``--check`` only compare."""
+"""Write docs/commands.md and docs/losses.md from the program itself; with ``--check`` only compare."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import loss_page
 
 from spml_annotate.cli import main
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def commands(command: click.Command, path: tuple[str, ...] = ("spml-annotate",)) -> Iterator[tuple[str, str]]:
@@ -22,14 +23,19 @@ def commands(command: click.Command, path: tuple[str, ...] = ("spml-annotate",))
             yield from commands(command.commands[name], (*path, name))
 
 
-def page() -> str:
-    """The whole page."""
+def command_page() -> str:
+    """The page of all commands, with their help."""
     parts = ["# Commands\n\nWritten by `python scripts/write_docs.py` from the program itself.\n"]
     parts += [f"## `{name}`\n\n```text\n{text}\n```\n" for name, text in commands(main)]
     return "\n".join(parts)
 
 
+PAGES = {"commands.md": command_page, "losses.md": loss_page.page}
+
 if __name__ == "__main__":
-    if "--check" in sys.argv:
-        sys.exit(0 if PAGE.read_text("utf-8") == page() else f"{PAGE} is not current; run this script without --check")
-    PAGE.write_text(page(), "utf-8")
+    for name, page in PAGES.items():
+        path = DOCS / name
+        if "--check" not in sys.argv:
+            path.write_text(page(), "utf-8")
+        elif not path.exists() or path.read_text("utf-8") != page():
+            sys.exit(f"{path} is not current; run this script without --check")

@@ -11,7 +11,7 @@ import pytest
 from spml_annotate.cli import main
 
 
-def test_the_commands_page_is_current(checkout):
+def test_the_written_pages_are_current(checkout):
     result = subprocess.run(
         [sys.executable, "scripts/write_docs.py", "--check"], cwd=checkout, capture_output=True, text=True, check=False
     )
@@ -26,6 +26,23 @@ def shown_commands(text):
             places = [i for i, word in enumerate(words) if word.split("/")[-1] == "spml-annotate"]
             if places:
                 yield words[places[-1] + 1 :]
+
+
+def test_the_page_of_losses_has_a_row_and_a_section_for_each(checkout):
+    from spml_annotate.losses import LOSSES
+    from spml_annotate.losses.records import absent_methods
+    from spml_annotate.states import STATES
+
+    text = (checkout / "docs" / "losses.md").read_text("utf-8")
+    assert sorted(re.findall(r"^### (.+)$", text, re.MULTILINE)) == sorted(LOSSES)
+    assert re.findall(r"^\| \[`(.+?)`\]\(#\1\)", text, re.MULTILINE) == list(LOSSES)
+    for row in [*(f"`{name}`" for name in STATES), *(found.name for found in absent_methods())]:
+        assert f"\n| {row} |" in text, row
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/design.md"])
+def test_the_page_of_losses_is_linked(checkout, page):
+    assert re.search(r"\]\((docs/)?losses\.md\)", (checkout / page).read_text("utf-8"))
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md"])

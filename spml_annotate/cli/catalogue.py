@@ -2,42 +2,186 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from spml_annotate.cli.options import echo_json, json_option
 
+if TYPE_CHECKING:
+    from spml_annotate.losses.records import Absent
+    from spml_annotate.training.catalogue import Card
 
-@click.command()
-@click.argument("name", required=False)
+_EXAMPLE = (82_081, 80)  # images and classes of COCO's training set, for which memory is worked out
+
+
+class _ShowsByName(click.Group):
+    """A group in which a word that is no command is the name of something to show."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """``losses en`` is ``losses show en``."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["show", *args]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_ShowsByName, invoke_without_command=True)
+@click.option("--missing", is_flag=True, help="List the published methods that are not here, with the reason.")
 @json_option
-def losses(name: str | None, as_json: bool) -> None:
-    """List the losses, or show one: paper, settings with their defaults, what it needs and how ours differs."""
-    from spml_annotate.losses import LOSSES
-
-    entries = {n: _loss_facts(LOSSES[n]) for n in ([name] if name else LOSSES)}
-    if as_json:
-        echo_json(entries[name] if name else entries)
-    elif name:
-        _show(name, entries[name])
+@click.pass_context
+def losses(context: click.Context, missing: bool, as_json: bool) -> None:
+    """List the losses; `losses show NAME`, or `losses NAME`, says everything about one of them."""
+    if context.invoked_subcommand is not None:
+        context.obj = as_json
+    elif missing:
+        _list_missing(as_json)
     else:
-        _table([(n, facts["needs"], facts["paper"], facts["summary"]) for n, facts in entries.items()])
+        _list_losses(as_json)
 
 
-def _loss_facts(entry: Any) -> dict[str, Any]:  # noqa: ANN401  (an Entry; naming the type would import torch)
-    facts = dict(entry.facts)
-    facts["label_kinds"] = [getattr(kind, "value", kind) for kind in facts.get("label_kinds", ())]
-    needs = ["all true negatives (reference)"] if facts.get("oracle") else []
-    needs += ["known negatives"] if facts.get("needs_negatives") else []
-    needs += [f"state {facts['state']}"] if facts.get("state") else []
-    return {
-        "summary": entry.summary,
-        "settings": dict(entry.settings),
-        "inputs": list(entry.inputs),
-        "needs": ", ".join(needs) or "labels only",
-        **facts,
+@losses.command("show")
+@click.argument("name")
+@json_option
+@click.pass_obj
+def show_loss(before: bool | None, name: str, as_json: bool) -> None:
+    """Show one loss: formula, settings, the authors' defaults, what it needs and remembers, how ours differs.
+
+    For a published method that is not here: the reason.
+    """
+    from spml_annotate.losses import LOSSES
+    from spml_annotate.losses.records import absent_method
+
+    found = None if name in LOSSES else absent_method(name)
+    as_json = as_json or bool(before)
+    if found is not None:
+        echo_json(_absent_facts(found)) if as_json else click.echo("\n".join(_absent_lines(found)))
+        return
+    from spml_annotate.training.catalogue import card
+
+    shown = card(name)
+    echo_json(_facts(shown)) if as_json else click.echo("\n".join(_card_lines(shown)))
+
+
+@losses.command("states")
+@json_option
+@click.pass_obj
+def loss_states(before: bool | None, as_json: bool) -> None:
+    """List what losses remember about every image and class, and what it costs in memory."""
+    from spml_annotate.states import STATES
+    from spml_annotate.training.catalogue import users
+    from spml_annotate.training.footprint import measured
+
+    found = {name: (STATES[name].summary, measured(name), users(name)) for name in STATES}
+    if as_json or before:
+        echo_json(
+            {
+                name: {
+                    "summary": summary,
+                    "bytes_per_cell": memory.cell,
+                    "bytes_per_cell_with_adam": memory.with_moments,
+                    "bytes_per_image": memory.image,
+                    "losses": users,
+                }
+                for name, (summary, memory, users) in found.items()
+            }
+        )
+        return
+    images, classes = _EXAMPLE
+    click.echo(f"Bytes per image and class, and MB at {images:,} x {classes} (Adam's moments included):\n")
+    _table(
+        [
+            (name, f"{memory.with_moments:g}", f"{memory.total(images, classes) / 1e6:,.0f} MB", ", ".join(users))
+            for name, (_, memory, users) in found.items()
+        ]
+    )
+
+
+def _list_losses(as_json: bool) -> None:
+    from spml_annotate.training.catalogue import cards
+
+    found = cards()
+    if as_json:
+        echo_json({card.name: _facts(card) for card in found})
+        return
+    _table([(card.name, card.needs, card.source, card.summary) for card in found])
+    click.echo("\n`losses show NAME`: one of them; `losses states`: what they remember; `losses --missing`: not here.")
+
+
+def _list_missing(as_json: bool) -> None:
+    from spml_annotate.losses.records import absent_methods
+
+    if as_json:
+        echo_json({found.name: _absent_facts(found) for found in absent_methods()})
+        return
+    _table([(found.name, found.source, found.reason) for found in absent_methods()])
+
+
+def _facts(shown: Card) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    worded = {"needs": shown.needs, "trainable": shown.trainable, "golden": shown.golden}
+    return {**asdict(shown), **worded, "memory": _memory(shown)}
+
+
+def _memory(shown: Card) -> dict[str, float] | None:
+    from spml_annotate.training.footprint import measured
+
+    if shown.state is None:
+        return None
+    memory = measured(shown.state)
+    return {"bytes_per_cell": memory.cell, "with_adam": memory.with_moments, "bytes_per_image": memory.image}
+
+
+def _absent_facts(found: Absent) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {"here": False, **asdict(found)}
+
+
+def _absent_lines(found: Absent) -> list[str]:
+    lines = [f"{found.name} is not here: {found.reason}", ""]
+    lines += [f"  {found.title}", f"  {found.authors + '; ' if found.authors else ''}{found.source}", f"  {found.link}"]
+    lines += [f"  https://github.com/{found.repository}"] if found.repository else []
+    return [*lines, f"  see: spml-annotate losses show {found.loss}"] if found.loss else lines
+
+
+def _card_lines(shown: Card) -> list[str]:
+    from spml_annotate.training.catalogue import value_in_words
+
+    rows = {
+        "paper": f"{shown.title} ({'; '.join(filter(None, (shown.authors, shown.source)))}) {shown.link}",
+        "code": shown.repository or "none released",
+        "needs": shown.needs,
+        "labels": ", ".join(shown.label_kinds),
+        "trains": shown.training,
+        "remembers": _remembered(shown),
+        "known cells": shown.pulls_known,
+        "differs": shown.differs,
+        "certainty": shown.certainty,
+        "checked": shown.golden,
     }
+    lines = [f"{shown.name}: {shown.summary}", *([shown.details] if shown.details else []), ""]
+    lines += [f"  {key}: {text}" for key, text in rows.items() if text]
+    if shown.inputs:
+        lines += ["", "  inputs:", *(f"    {name}: {words}" for name, words in shown.inputs.items())]
+    if shown.settings:
+        lines += ["", "  settings (--set " + shown.name + ".NAME=VALUE):"]
+    for setting in shown.settings:
+        published = [("code", setting.code), ("paper", setting.paper)]
+        said = "".join(f"; {who}: {value_in_words(value)}" for who, value in published if value is not None)
+        lines.append(f"    {setting.name} = {value_in_words(setting.ours)}{said}")
+        lines.append(f"        {setting.meaning}")
+    return lines
+
+
+def _remembered(shown: Card) -> str:
+    from spml_annotate.training.footprint import measured
+
+    if shown.state is None:
+        return ""
+    return f"state {shown.state}: " + "; ".join(filter(None, (measured(shown.state).in_words, shown.also_keeps)))
 
 
 @click.command()
@@ -65,16 +209,6 @@ def strategies(as_json: bool) -> None:
 
 def _settings(settings: Any) -> str:  # noqa: ANN401  (a mapping of settings)
     return ", ".join(f"{k}={v}" for k, v in settings.items())
-
-
-def _show(name: str, facts: dict[str, Any]) -> None:
-    click.echo(f"{name}: {facts.pop('summary')}\n")
-    for key, value in facts.items():
-        if value not in (None, "", (), {}, [], False):
-            text = (
-                _settings(value) if isinstance(value, dict) else ", ".join(value) if isinstance(value, list) else value
-            )
-            click.echo(f"  {key.replace('_', ' ')}: {text}")
 
 
 def _table(lines: list[tuple[str, ...]]) -> None:
