@@ -98,7 +98,7 @@ def embed(
     "--expected-positives",
     type=float,
     metavar="K",
-    help="Positives per image. [default: from the checked sample, else from what is known]",
+    help="Positives per image. [default: saved by `estimate-k`, else of the checked sample, else from what is known]",
 )
 @as_published_option
 @seed_option
