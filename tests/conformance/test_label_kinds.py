@@ -72,7 +72,7 @@ def test_a_loss_learns_or_refuses(name, kind):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_what_needs_negatives_says_so(name):
-    """Without a push towards no, every class would be predicted everywhere: such a loss must not take positives alone."""
+    """Nothing else keeps a class from being predicted everywhere: such a loss must not take positives alone."""
     facts = LOSSES[name].facts
     if facts["needs_negatives"] or facts["oracle"]:
         assert not {LabelKind.SPL, LabelKind.PPL} & set(facts["label_kinds"])
