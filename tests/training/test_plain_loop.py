@@ -29,11 +29,13 @@ def problem():
     return features, codes, sample
 
 
-def state_of(entry, codes):
+def state_of(entry, codes, scaled):
     if not entry.facts.get("state"):
         return None
     state = STATES[entry.facts["state"]]
     given = {"expected_positives": POSITIVES} if "expected_positives" in state.settings else {}
+    if "features" in state.inputs:
+        given["features"] = scaled
     return state.function(codes[None], seeds=[SEED], **given)
 
 
@@ -47,7 +49,7 @@ def plain(loss, features, codes, sample):
     with torch.no_grad():
         head.weight.copy_(torch.randn((12, 5), generator=torch.Generator().manual_seed(SEED)).t() * 0.01 / 12**0.5)
         head.bias.fill_(math.log(share / (1 - share)))
-    state = state_of(entry, labels)
+    state = state_of(entry, labels, scaled)
     groups = [{"params": list(head.parameters())}]
     if state is not None and state.parameters():
         rate = RATE * state.learning_rate_multiplier
