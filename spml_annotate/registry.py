@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
@@ -101,6 +101,12 @@ class Registry(Generic[F]):
         return Entry(
             name, function, tuple(inputs), frozenset(optional), MappingProxyType(settings), MappingProxyType(facts)
         )
+
+    def arrange(self, modules: Sequence[str]) -> None:
+        """Bring the plug-ins into the order of their modules, whichever was imported first; others come last."""
+        place = {module: number for number, module in enumerate(modules)}
+        entries = sorted(self._entries.items(), key=lambda item: place.get(item[1].function.__module__, len(place)))
+        self._entries = dict(entries)
 
     def _ready(self) -> dict[str, Entry[F]]:
         if self._load is not None:

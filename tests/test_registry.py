@@ -1,5 +1,8 @@
 """A plug-in's signature is its whole declaration."""
 
+import subprocess
+import sys
+
 import pytest
 
 from spml_annotate.errors import SettingError
@@ -39,6 +42,18 @@ def test_a_registry_lists_its_names_in_order(registry: Registry) -> None:
     registry.register("another")(lambda logits: logits)
     assert list(registry) == ["plain", "another"]
     assert len(registry) == 2
+
+
+def test_the_order_does_not_depend_on_what_was_imported_first():
+    look = "from {module} import *\nfrom spml_annotate.losses import LOSSES\nfrom spml_annotate.states import STATES\n"
+    look += "print(*LOSSES, *STATES)"
+    first = ("spml_annotate.losses", "spml_annotate.losses.dynamic", "spml_annotate.states.drawn")
+    printed = [
+        subprocess.run([sys.executable, "-c", look.format(module=module)], capture_output=True, text=True, check=True)
+        for module in first
+    ]
+    assert len({run.stdout for run in printed}) == 1
+    assert printed[0].stdout.startswith("bce bce-ls an ")
     assert "plain" in registry
     assert "other" not in registry
 

@@ -99,8 +99,10 @@ class LossRegistry(Registry[Loss]):
 
 
 def _load() -> None:
-    for family in _FAMILIES:
-        import_module(f"{__name__}.{family}")
+    modules = [f"{__name__}.{family}" for family in _FAMILIES]
+    for module in modules:
+        import_module(module)
+    LOSSES.arrange(modules)
 
 
 LOSSES = LossRegistry("loss", inputs=INPUTS, load=_load)

@@ -29,8 +29,10 @@ _MODULES = (
 
 
 def _load() -> None:
-    for module in _MODULES:
-        import_module(f"{__name__}.{module}")
+    modules = [f"{__name__}.{module}" for module in _MODULES]
+    for module in modules:
+        import_module(module)
+    STATES.arrange(modules)
 
 
 STATES: Registry[Callable[..., LabelState]] = Registry(
