@@ -8,14 +8,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from spml_annotate.errors import DataError, SettingError
+from spml_annotate.errors import DataError, MismatchError, SettingError
 from spml_annotate.labels import POSITIVE, Codes, LabelMatrix
 from spml_annotate.project.evidence import priors_of, training_labels
 from spml_annotate.project.sample import LEAST, Sample, checked_sample
 from spml_annotate.project.scoring import read_scores, require_model
 from spml_annotate.propose import Prior
 from spml_annotate.propose.estimating import Estimate, from_sample, from_scores
-from spml_annotate.workspace import Workspace
+from spml_annotate.workspace import ModelVersion, Workspace
 
 SourceName = Literal["validation", "crisp", "crisp-held-out", "given"]
 SOURCES: tuple[SourceName, ...] = get_args(SourceName)
@@ -100,18 +100,28 @@ def _validation(sample: Sample) -> Source:
     return Source("validation", from_sample(sample.codes), note)
 
 
-def _crisp(workspace: Workspace, labels: LabelMatrix, sample: Sample) -> Source:
+def _model(workspace: Workspace) -> tuple[ModelVersion | None, str]:
+    """The current model, or None and why it cannot be used."""
     if workspace.models.current() is None:
-        return Source("crisp", None, "no model yet: spml-annotate train")
-    model = require_model(workspace)
+        return None, "no model yet: spml-annotate train"
+    try:
+        return require_model(workspace), ""
+    except MismatchError as error:  # the other sources stand nevertheless
+        return None, str(error)
+
+
+def _crisp(workspace: Workspace, labels: LabelMatrix, sample: Sample) -> Source:
+    model, why = _model(workspace)
+    if model is None:
+        return Source("crisp", None, why)
     scores = read_scores(workspace, model, priors_of(workspace, labels, sample).priors)
     return _from_scores("crisp", scores, labels, model.classes)
 
 
 def _held_out(workspace: Workspace, labels: LabelMatrix, seed: int, device: str) -> Source:
-    if workspace.models.current() is None:
-        return Source("crisp-held-out", None, "no model yet: spml-annotate train")
-    model = require_model(workspace)
+    model, why = _model(workspace)
+    if model is None:
+        return Source("crisp-held-out", None, why)
     if not labels.count(POSITIVE).any():
         return _from_scores("crisp-held-out", np.zeros(labels.shape, dtype=np.float16), labels, model.classes)
     scores = held_out_scores(

@@ -117,6 +117,18 @@ def test_classes_that_came_after_the_model_count_as_nothing(checked):
     assert after.priors[-2:].tolist() == [0.0, 0.0]
 
 
+def test_a_model_of_other_features_is_named_and_the_sample_still_counts(checked):
+    checked.train(**FAST)
+    features = dataclasses.replace(checked.workspace.settings.features, key="other")
+    with checked.workspace.writing("test"):
+        checked.workspace.update(features=features)
+    found = by_name(checked.estimate_expected_positives(held_out=True))
+    assert found["validation"].estimate is not None
+    for name in ("crisp", "crisp-held-out"):
+        assert found[name].estimate is None
+        assert "was trained on the features made-up" in found[name].note
+
+
 def test_held_out_scores_come_from_heads_that_did_not_see_the_image():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(60, 200)).astype(np.float32)  # noise: only memory can tell a known positive
