@@ -180,7 +180,6 @@ def en_sequence(entry: Entry, inputs: Entry) -> Values:
         function = LOSSES["en-cl"].function
         whole = function(logits, labels, **given, consistency_weight=params["gamma"]).mean()
         (gradient,) = torch.autograd.grad(whole, logits)
-        believed = torch.where(given["expected"] != 0, POSITIVE, NEGATIVE).to(torch.int8)
         with_consistency = function(logits, labels, **given, consistency_weight=1.0).mean()
         count = int(state.chosen.sum())
         state.write(rows, {"logits": logits.detach()})
@@ -188,7 +187,7 @@ def en_sequence(entry: Entry, inputs: Entry) -> Values:
         steps.append(
             {
                 "en": en.detach(),
-                "ep": LOSSES["bce"].function(logits, believed).mean().detach(),  # expected positives as positives
+                "ep": LOSSES["ep"].function(logits, labels, given["expected"]).mean().detach(),
                 "cl_mean": (with_consistency - en).detach(),
                 "total_en_plus_gamma_cl": whole.detach(),
                 "n_expected_pos": count,

@@ -6,6 +6,7 @@ from golden_file import table
 
 from spml_annotate.labels import UNKNOWN
 from spml_annotate.losses import LOSSES
+from spml_annotate.losses.assume import an
 from spml_annotate.states import STATES
 
 WEAK_VIEWS = ("logits", "logits_2", "logits_3")
@@ -76,7 +77,7 @@ def smile_classifier(entry: Entry, inputs: Entry) -> Values:
         reconstruction_weight=0.0,
         divergence_weight=0.0,
     )
-    return {**found, "loss": found["loss"] - LOSSES["an"].function(inferred, labels).mean()}
+    return {**found, "loss": found["loss"] - an(inferred, labels).mean()}
 
 
 def smile_divergence(entry: Entry, inputs: Entry) -> Values:
