@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,8 @@ from spml_annotate.cli.projects import open_project, project_option
 
 if TYPE_CHECKING:
     from spml_annotate.project.estimating import Estimated, Source
+
+INDENT = " " * 4
 
 
 @click.command("estimate-k")
@@ -114,17 +117,17 @@ def _of_class(found: Estimated, label: int) -> dict[str, dict[str, float]]:
 
 
 def _show(found: Estimated) -> None:
-    click.echo(f"{'source':<15} {'k':>6}  {'95 % interval':<16} {'images':>6}  note")
+    click.echo(f"{'source':<15} {'k':>6}  {'95 % interval':<16} {'images':>6}")
     for source in found.sources:
         said = source.estimate
         if said is None:
-            click.echo(f"{source.name:<15} {'-':>6}  {'-':<16} {'-':>6}  {source.note}")
+            click.echo(f"{source.name:<15} {'-':>6}  {source.note}")
             continue
         images = str(said.images) if said.images else "-"
         interval = _interval(said.low, said.high, 2)
-        click.echo(f"{source.name:<15} {said.expected_positives:>6.2f}  {interval:<16} {images:>6}  {source.note}")
-        for remark in _remarks(source):
-            click.echo(f"{'':<15} {remark}")
+        click.echo(f"{source.name:<15} {said.expected_positives:>6.2f}  {interval:<16} {images:>6}")
+        for remark in (source.note, *_remarks(source)):
+            click.echo(fill(remark, 100, initial_indent=INDENT, subsequent_indent=INDENT))
     verb = "saved" if found.saved else "used now"
     click.echo(f"{verb}: k = {found.used.expected_positives:.2f} ({found.used.source})")
 
