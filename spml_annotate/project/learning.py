@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -19,6 +20,8 @@ from spml_annotate.project.scoring import write_scores
 from spml_annotate.training.heads import LEARNING_RATE, WEIGHT_DECAY
 from spml_annotate.workspace import ModelVersion, Workspace
 from spml_annotate.workspace.models import head_key, write_model
+
+logger = logging.getLogger(__name__)
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -90,6 +93,7 @@ def train(
         sample = checked_sample(workspace)
         prior = priors_of(workspace, labels, sample, expected_positives)
         codes = labels.dense(rows)
+        _warn_of_lonely_positives(loss, codes)
         result = fit_heads(
             features[rows],
             codes,
@@ -141,6 +145,22 @@ def train(
 
         version = workspace.models.add(fill)
     return Trained(**{**asdict(trained), "version": version.name})
+
+
+def _warn_of_lonely_positives(loss: str, codes: NDArray[np.int8]) -> None:
+    """A loss that must be given negatives takes a class that has none for one that is on every image."""
+    from spml_annotate.losses import LOSSES
+
+    if not LOSSES[loss].facts["needs_negatives"] or not (codes == NEGATIVE).any():
+        return
+    lonely = (codes == POSITIVE).any(axis=0) & ~(codes == NEGATIVE).any(axis=0)
+    if lonely.any():
+        logger.warning(
+            "%s learns from known negatives only, and %d of %d classes have none: it will see them everywhere",
+            loss,
+            lonely.sum(),
+            codes.shape[1],
+        )
 
 
 def _origin(workspace: Workspace, images: int, key: str) -> dict[str, Any]:

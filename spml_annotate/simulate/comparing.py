@@ -32,9 +32,11 @@ def compare(rows: Sequence[Mapping[str, Any]], plan: Plan, trials: Trials) -> li
     found = curves(rows)
     start = max((float(c.hours[0]) for c in found), default=1.0)
     end = max((float(c.hours[-1]) for c in found), default=1.0)
-    asked = len({row["round"] for row in rows}) > 2
     entries = [_entry(loss, [c for c in found if c.loss == loss], start, end, trials) for loss in plan.losses]
-    by = "aubc" if asked else "map_single"
+    by = "aubc"
+    if len({row["round"] for row in rows}) <= 2:  # two points are no curve
+        by = "map_single"
+        entries = [{key: value for key, value in entry.items() if not key.startswith("aubc")} for entry in entries]
     return sorted(entries, key=lambda entry: (bool(entry["told"]), -_or(entry[by], _or(entry["map_checks"], -1.0))))
 
 
@@ -80,12 +82,13 @@ def comparison_table(entries: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """The entries as text cells, a heading first."""
     rated = any("learning_rate" in entry for entry in entries)
     references = any(entry["told"] for entry in entries)
-    lines = [["loss", *(["rate"] if rated else []), *(title for title, _ in _COLUMNS)]]
+    columns = [pair for pair in _COLUMNS if pair[1] in entries[0]]
+    lines = [["loss", *(["rate"] if rated else []), *(title for title, _ in columns)]]
     if references:
         lines[0].append("reference: is told")
     for entry in entries:
         line = [entry["loss"], *([f"{entry['learning_rate']:g}" if "learning_rate" in entry else "–"] if rated else [])]
-        line += [_cell(entry[key], entry[f"{key}_deviation"]) for _, key in _COLUMNS]
+        line += [_cell(entry[key], entry[f"{key}_deviation"]) for _, key in columns]
         lines.append([*line, entry["told"]] if references else line)
     return lines
 

@@ -20,8 +20,8 @@ Trials = dict[str, dict[float, float]]  # loss → learning rate → mean over t
 
 MEMORY = 512 * 2**20  # bytes that the heads of one call may take
 # Bytes per image and class (labels, moving averages now and at the best epoch, a state with its optimiser), and per
-# feature and class (weights now and at the best epoch, gradients, two moments).
-_PER_CELL, _PER_WEIGHT = 24, 24
+# feature and class (weights now and at the best epoch, gradients, two moments; the same again of what a state learns).
+_PER_CELL, _PER_WEIGHT = 24, 56
 
 
 @dataclass(frozen=True, eq=False)
