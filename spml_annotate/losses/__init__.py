@@ -12,8 +12,9 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, TypeVar
 
+from spml_annotate.errors import SettingError
 from spml_annotate.labels import LabelKind
-from spml_annotate.registry import Registry
+from spml_annotate.registry import Entry, Registry
 
 # The closed list of inputs, each in words.
 INPUT_WORDS = {
@@ -25,16 +26,16 @@ INPUT_WORDS = {
     "thresholds": "thresholds that follow the training",
     "priors": "how common every class is",
     "progress": "the present epoch and their number",
-    "background": "scores of random other images or places",
-    "strong": "scores of a strongly augmented second view",
-    "masked": "scores of a view in which the known object is masked",
+    "background": "other images or places at random",
+    "strong": "a strongly augmented view",
+    "masked": "a masked view",
     "features": "features of the image",
-    "strong_features": "features of a strongly augmented second view",
+    "strong_features": "features of a strongly augmented view",
     "latent": "mean and deviation of a stochastic bottleneck",
     "tokens": "features of every class on the image",
     "maps": "score maps over the image",
     "text": "embeddings of the class names",
-    "teacher": "pseudo-labels of a vision-language model",
+    "teacher": "a vision-language model's pseudo-labels",
     "relation": "how related classes are",
     "reconstruction": "error of what is reconstructed from estimated labels",
 }
@@ -96,6 +97,20 @@ class LossRegistry(Registry[Loss]):
         if not facts.get("paper") or not facts.get("family"):
             raise TypeError(f"loss {name!r}: the registration must name its paper and family")
         return super().register(name, **{**_FACTS, **facts})
+
+    def __getitem__(self, name: str) -> Entry[Loss]:
+        """The loss of this name.
+
+        Raises:
+            SettingError: if there is none; of a published method that is not here it says why.
+        """
+        if name not in self:
+            from spml_annotate.losses.records import absent_method
+
+            absent = absent_method(name)
+            if absent is not None:
+                raise SettingError(f"there is no loss {name!r}: {absent.reason}; choose from `spml-annotate losses`")
+        return super().__getitem__(name)
 
 
 def _load() -> None:

@@ -27,7 +27,7 @@ _LARGE_LOSS = {
     "authors": "Kim, Kim, Akata, Lee",
     "venue": "CVPR 2022",
     "year": 2022,
-    "repository": "snucml/LargeLossMatters",
+    "repository": "snucml/LargeLossMatters, youngwk/BridgeGapExplanationPAMC (with BoostLU)",
     "family": "reject",
     "certainty": "A",
 }

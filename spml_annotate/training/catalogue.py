@@ -39,6 +39,8 @@ CERTAINTY = {
     "": "",
 }
 
+_VIEWS = frozenset({"strong", "masked"})
+
 Published = Any  # a value, words, or {where: value}
 
 
@@ -113,7 +115,8 @@ class Card:
         if self.trainable:
             return "on stored features (`train`, `simulate`, `fit_heads`) and in a loop of one's own"
         wanted = " and ".join(INPUT_WORDS[name] for name in self.unsupplied)
-        return f"not on stored features: it needs {wanted}; in a loop of one's own that has them"
+        views = "" if _VIEWS.isdisjoint(self.unsupplied) else " (training on images end to end is not there yet)"
+        return f"not on stored features: it needs {wanted}{views}; in a loop of one's own that has them"
 
     @property
     def golden(self) -> str:

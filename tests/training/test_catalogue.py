@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 
+from spml_annotate.errors import SettingError
 from spml_annotate.labels import UNKNOWN
 from spml_annotate.losses import INPUT_WORDS, INPUTS, LOSSES, LossRegistry
 from spml_annotate.losses.records import absent_method, absent_methods
@@ -64,7 +65,7 @@ def test_what_stored_features_cannot_give_is_said():
     lac = card("lac")
     assert not lac.trainable
     assert INPUT_WORDS["strong"] in lac.needs
-    assert lac.training.startswith("not on stored features: it needs scores of a strongly augmented second view")
+    assert lac.training.startswith("not on stored features: it needs a strongly augmented view")
     assert card("en").trainable
     assert card("en").needs == "state ema"
     assert card("iun").needs == "all true negatives (a reference)"
@@ -149,6 +150,13 @@ def test_absent_methods_are_absent_and_point_to_losses_that_are_here():
     assert absent_method("hyperspherical learning").name == "HML"
     assert absent_method("g2net-pl").name == "G2NetPL"
     assert absent_method("an") is None
+
+
+def test_asking_for_an_absent_method_says_why():
+    with pytest.raises(SettingError, match=r"there is no loss 'hml': no public specification"):
+        LOSSES["hml"]
+    with pytest.raises(SettingError, match=r"its loss is splc; choose from"):
+        resolve("HSPNet")
 
 
 def test_cards_come_in_the_order_of_the_registry():
