@@ -44,7 +44,8 @@ def probe(python, folder):
 def test_the_wheel_carries_everything_under_one_name(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"spml_annotate"}
-    for needed in ("py.typed", "templates/report.html", "backends/label_studio/README.md", "embed/builtin.safetensors"):
+    data = ("embed/builtin.safetensors", "losses/absent.toml", "losses/golden.csv")
+    for needed in ("py.typed", "templates/report.html", "backends/label_studio/README.md", *data):
         assert f"spml_annotate/{needed}" in names
 
 
