@@ -117,8 +117,10 @@ def _line(axis: Axes, entry: Entry, best: list[str], lanes: list[Curve]) -> None
 
 
 def _dress(axis: Axes, strategy: str, found: Sequence[Curve]) -> None:
+    low, high = min(float(c.hours[0]) for c in found), max(float(c.hours[-1]) for c in found)
     axis.set_xscale("log")
-    hour_ticks(axis, min(float(c.hours[0]) for c in found), max(float(c.hours[-1]) for c in found))
+    hour_ticks(axis, low, high)
+    axis.set_xlim(low * 0.95, high * 1.05)  # the same in all panels, so that they can be compared
     axis.set_title(f"{strategy} (full checks)" if strategy == BASELINE else f"SPL, then {strategy}", fontsize=10)
     axis.set_xlabel("hours of human time")
     axis.grid(alpha=0.25, linewidth=0.6)
