@@ -34,8 +34,9 @@ SETS = ("scenes", "coco525", "voc20mix", "yeast")
 LOSSES = ("an", "en", "crisp")
 SEEDS = 3
 SAMPLE = 50  # checked images to compare with
+CHECKED = f"{SAMPLE} checked images"
 SCORES = {"final": "final scores", "ema": "moving average", "held-out": "held out"}
-COLUMNS = ("dataset", "images", "true_k", "loss", "scores", "k", "k_sd", "prior_error", "seeds")
+COLUMNS = ("dataset", "images", "true_k", "loss", "scores", "k", "k_sd", "half_width", "prior_error", "seeds")
 Row = dict[str, str]
 Shares = NDArray[np.float64]
 
@@ -48,11 +49,14 @@ def measure(name: str, *, data: Path = DATA, seeds: int = SEEDS) -> list[Row]:
     priors: Shares = (truth == POSITIVE).mean(axis=0)
     tables = [label_set(dataset, "1 positive", seed) for seed in range(seeds)]
     found: dict[tuple[str, str], list[Shares]] = {}
+    widths: list[float] = []
     for seed, codes in enumerate(tables):
         known = (codes == POSITIVE).mean(axis=0)
         found.setdefault(("known positives, scaled to the true k", "-"), []).append(known * priors.sum() / known.sum())
         sample = np.random.default_rng(seed).permutation(len(train))[:SAMPLE]
-        found.setdefault((f"{SAMPLE} checked images", "-"), []).append(from_sample(truth[sample]).priors)
+        checked = from_sample(truth[sample])
+        widths.append((checked.high - checked.low) / 2.0)
+        found.setdefault((CHECKED, "-"), []).append(checked.priors)
     runs = [
         HeadRun(loss, label_set=seed, seed=seed, weight_decay=WEIGHT_DECAY) for loss in LOSSES for seed in range(seeds)
     ]
@@ -62,7 +66,11 @@ def measure(name: str, *, data: Path = DATA, seeds: int = SEEDS) -> list[Row]:
         scores = {"final": head.predict(features), "ema": ema, "held-out": _held_out(features, codes, run)}
         for kind, table in scores.items():
             found.setdefault((run.loss, kind), []).append(from_scores(table, codes).priors)
-    return [_row(name, priors, len(train), *key, np.stack(said)) for key, said in found.items()]
+    half = f"{np.mean(widths):.4f}"
+    return [
+        _row(name, priors, len(train), key, np.stack(said), half if key[0] == CHECKED else "")
+        for key, said in found.items()
+    ]
 
 
 def _held_out(features: NDArray[np.float32], codes: NDArray[np.int8], run: HeadRun) -> NDArray[np.float16]:
@@ -73,13 +81,13 @@ def _held_out(features: NDArray[np.float32], codes: NDArray[np.int8], run: HeadR
     return held_out_scores(features, codes, trained, None, run.seed, "cpu")
 
 
-def _row(name: str, priors: Shares, images: int, loss: str, scores: str, found: Shares) -> Row:
+def _row(name: str, priors: Shares, images: int, key: tuple[str, str], found: Shares, half: str) -> Row:
     k = found.sum(axis=1)
     error = np.abs(found - priors).mean() / priors.mean()
     spread = float(k.std(ddof=1)) if len(k) > 1 else 0.0
     values = (
-        *(name, str(images), f"{priors.sum():.4f}", loss, scores),
-        *(f"{k.mean():.4f}", f"{spread:.4f}", f"{error:.4f}", str(len(k))),
+        *(name, str(images), f"{priors.sum():.4f}", *key),
+        *(f"{k.mean():.4f}", f"{spread:.4f}", half, f"{error:.4f}", str(len(k))),
     )
     return dict(zip(COLUMNS, values, strict=True))
 
@@ -114,7 +122,8 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def _cell(row: Row) -> str:
-    return f"{float(row['k']):.2f} ± {float(row['k_sd']):.2f}; {100 * float(row['prior_error']):.0f} %"
+    interval = f" (95 %: ± {float(row['half_width']):.2f})" if row["half_width"] else ""
+    return f"{float(row['k']):.2f} ± {float(row['k_sd']):.2f}{interval}; {100 * float(row['prior_error']):.0f} %"
 
 
 def with_table(page: str, table: str) -> str:
