@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from spml_annotate.labels import NEGATIVE
 
@@ -42,6 +42,11 @@ def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None) 
     The cross-entropy is -t log p - (1-t) log(1-p). Neither target nor weight should need a gradient.
     """
     return binary_cross_entropy_with_logits(logits, target.expand_as(logits), weight, reduction="none")
+
+
+def surprise(against: Tensor) -> Tensor:
+    """-log q of a probability q given by the logit ``against`` it: -log p from -x, -log(1-p) from x."""
+    return softplus(against, threshold=40.0)  # from there on nothing is added to the logit, in double precision too
 
 
 def expected_count_penalty(probabilities: Tensor, expected_positives: Setting) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from spml_annotate.labels import NEGATIVE, POSITIVE
@@ -138,4 +137,4 @@ def _self_paced(
     if progress[0] >= change_epoch:
         sure = (logits.detach().sigmoid() - threshold).sign().clamp(min=0.0)
         positive = observed + is_unknown(labels, logits) * sure
-    return focused(logits - margin * observed, positive, ((torch.ones_like(logits), focus),))
+    return focused(logits - margin * observed, positive, ((None, focus),))

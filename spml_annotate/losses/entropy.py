@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, is_known, is_positive, is_unknown, with_slope
+from spml_annotate.losses.cells import Setting, is_known, is_positive, is_unknown, surprise, with_slope
 
 _UNKNOWN = {
     "paper": "arXiv:2203.16219",
@@ -37,7 +37,7 @@ def em(logits: Tensor, labels: Tensor, *, entropy_weight: Setting = 0.1) -> Tens
         entropy_weight: alpha.
     """
     known, unknown = is_known(labels, logits), is_unknown(labels, logits)
-    return known_and_entropy(logits, is_positive(labels, logits), known, unknown * entropy_weight)
+    return known_and_entropy(logits, is_positive(labels, logits), known, entropy_weight * unknown)
 
 
 @LOSSES.register(
@@ -79,18 +79,21 @@ def em_apl(
     """
     unknown = is_unknown(labels, logits)
     soft = unknown * picked.to(logits.dtype)
-    target = is_positive(labels, logits) + soft * estimate.to(logits.dtype)
-    weight = 1.0 - unknown + pseudo_weight * soft
-    return known_and_entropy(logits, target, weight, entropy_weight * (unknown - soft))
+    pseudo = pseudo_weight * soft
+    wanted = is_positive(labels, logits) + pseudo * estimate.to(logits.dtype)
+    return known_and_entropy(logits, wanted, 1.0 - unknown + pseudo, entropy_weight * (unknown - soft))
 
 
-def known_and_entropy(logits: Tensor, target: Tensor, weight: Tensor, entropy_weight: Tensor) -> Tensor:
-    """Weighted cross-entropy against the target, minus the weighted entropy of p; both weights per cell, [*H, B, L]."""
+def known_and_entropy(logits: Tensor, wanted: Tensor, weight: Tensor, entropy_weight: Tensor) -> Tensor:
+    """Weighted cross-entropy, minus the weighted entropy of p; both weights per cell, [*H, B, L].
+
+    ``wanted`` is the weight times the target.
+    """
     present = logits.detach()
     probability = present.sigmoid()
-    # The entropy of p is the cross-entropy of p against itself, so one logarithm serves both.
-    surprise = -logsigmoid(-present)
-    value = weight * (surprise - target * present) - entropy_weight * (surprise - probability * present)
-    spread = probability * (1.0 - probability)
-    slope = weight * (probability - target) + entropy_weight * present * spread
+    # The entropy of p is the cross-entropy of p against itself, so one logarithm serves both: w S - (w t) x, minus
+    # e S - (e p) x, with S = -log(1-p).
+    believed = entropy_weight * probability
+    value = torch.addcmul((weight - entropy_weight) * surprise(present), believed - wanted, present)
+    slope = torch.addcmul(weight * probability - wanted, believed * present, 1.0 - probability)
     return with_slope(logits, value, slope)

@@ -74,12 +74,15 @@ def tai_ranking(logits: Tensor, labels: Tensor, *, margin: Setting = 1.0) -> Ten
     precise = logits.to(torch.promote_types(logits.dtype, torch.float32))  # differences of sums over the classes
     positive = is_positive(labels, precise)
     # A class is too close to a positive if it lies above the positive's place in this order: its score less the margin.
-    places, order = (precise - margin * positive).sort(dim=-1, descending=True)
+    places = precise - margin * positive
+    order = places.detach().argsort(dim=-1, descending=True)
     ranked = positive.gather(-1, order)
     above = (1.0 - ranked).cumsum(dim=-1)  # others down to here
     positives_above = torch.arange(1, places.shape[-1] + 1, dtype=places.dtype, device=places.device) - above
     below = positive.sum(dim=-1, keepdim=True) - positives_above
-    pairs = (torch.where(ranked != 0.0, -above, below) * places).mean(dim=-1, keepdim=True)
+    pushed = below - (below + above) * ranked  # by how many classes of the other kind a class is to be moved
+    pushed = torch.zeros_like(pushed).scatter(-1, order, pushed)
+    pairs = (pushed * places).mean(dim=-1, keepdim=True)
     return pairs.to(logits.dtype) + _alone(logits, labels, is_positive(labels, logits))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from spml_annotate.losses import LOSSES
 from spml_annotate.losses.cells import (
@@ -14,6 +13,7 @@ from spml_annotate.losses.cells import (
     is_known,
     is_positive,
     is_unknown,
+    surprise,
     with_slope,
 )
 
@@ -191,7 +191,7 @@ def _shares(
     sigma = _between_ends(width, next_done)
     sigma = sigma.clamp(min=_NARROWEST) if isinstance(sigma, Tensor) else max(sigma, _NARROWEST)
     distance = (probability - _between_ends(centre, next_done)) / sigma
-    return share, torch.exp(-0.5 * torch.square(distance))
+    return share, torch.exp(-0.5 * distance * distance)
 
 
 def _between_ends(course: Course, done: float) -> Setting:
@@ -210,8 +210,8 @@ def _between(
     # (1 - q^e)/e falls with log q as fast as q^e = 1 - e (1 - q^e)/e, and log p rises with the logit as fast as 1-p.
     positive_slope = (positive_exponent * positive - 1.0) * (1.0 - probability)
     negative_slope = (1.0 - negative_exponent * negative) * probability
-    value = negative + share * (positive - negative)
-    slope = negative_slope + share * (positive_slope - negative_slope)
+    value = torch.lerp(negative, positive, share)
+    slope = torch.lerp(negative_slope, positive_slope, share)
     return with_slope(logits, weight * value, weight * slope)
 
 
@@ -219,8 +219,8 @@ def _generalised(against: Tensor, wrong: Tensor, exponent: Setting) -> Tensor:
     """(1 - q^e)/e, -log q for an exponent e of 0; q is sigmoid(-against), and ``wrong`` is 1-q."""
     if not isinstance(exponent, Tensor) and exponent == 1.0:
         return wrong
-    surprise = -logsigmoid(-against)
+    lost = surprise(against)
     if isinstance(exponent, Tensor):
         divisor = exponent.masked_fill(exponent == 0, 1.0)
-        return torch.where(exponent == 0, surprise, -torch.expm1(-divisor * surprise) / divisor)
-    return -torch.expm1(-exponent * surprise) / exponent if exponent else surprise
+        return torch.where(exponent == 0, lost, -torch.expm1(-divisor * lost) / divisor)
+    return -torch.expm1(-exponent * lost) / exponent if exponent else lost

@@ -53,5 +53,6 @@ def vlpl(
     """
     unknown = is_unknown(labels, logits)
     named, silent = unknown * is_positive(teacher, logits), unknown * is_unknown(teacher, logits)
-    target = is_positive(labels, logits) + (1.0 - smoothing) * named
-    return known_and_entropy(logits, target, 1.0 - unknown + pseudo_weight * named, entropy_weight * silent)
+    pseudo = pseudo_weight * named
+    wanted = is_positive(labels, logits) + (1.0 - smoothing) * pseudo
+    return known_and_entropy(logits, wanted, 1.0 - unknown + pseudo, entropy_weight * silent)

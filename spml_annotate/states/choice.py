@@ -36,11 +36,12 @@ def choose_largest(scores: Tensor, labels: Tensor, quota: Tensor, chosen: Tensor
     for shift in range(8 * size - 8, -1, -8):
         counts = torch.zeros((*left.shape, _DIGIT), dtype=torch.int64, device=device)
         for block in blocks:
-            counted = _open(labels, block, device)
-            part = _patterns(patterns, block, flip)
-            if shift < 8 * size - 8:
-                counted &= (part >> (shift + 8)) == threshold[:, None].to(patterns.dtype)
-            counts += _histogram(part >> shift, counted)
+            part, candidates = _patterns(patterns, block, flip), _open(labels, block, device)
+            if shift == 8 * size - 8:
+                counts += _histogram(part >> shift, candidates)
+            else:
+                candidates &= (part >> (shift + 8)) == threshold[:, None].to(patterns.dtype)
+                counts += _sparse_histogram(part >> shift, candidates)
         at_least = counts.flip(-1).cumsum(-1).flip(-1)
         if shift == 8 * size - 8:
             left = torch.minimum(left, at_least[..., 0])
@@ -62,13 +63,23 @@ def _open(labels: Tensor, block: slice, device: torch.device) -> Tensor:
     return (labels[:, block] != NEGATIVE).to(device)
 
 
-def _histogram(patterns: Tensor, counted: Tensor) -> Tensor:
-    """How often every last byte occurs among the counted cells of each class: int64 [H, L, 256]."""
-    heads, _, classes = patterns.shape
+def _histogram(digits: Tensor, counted: Tensor) -> Tensor:
+    """How often every digit occurs among the counted cells of each class: int64 [H, L, 256]."""
+    heads, _, classes = digits.shape
     bins = heads * classes * _DIGIT
-    first = torch.arange(0, bins, _DIGIT, device=patterns.device).view(heads, 1, classes)
-    cells = ((patterns & (_DIGIT - 1)) + first)[counted]
-    return torch.bincount(cells, minlength=bins).view(heads, classes, _DIGIT)
+    first = torch.arange(0, bins, _DIGIT, dtype=torch.int32, device=digits.device).view(heads, 1, classes)
+    cells = digits.int() + first
+    cells.masked_fill_(~counted, bins)  # one bin more, for all that does not count
+    return torch.bincount(cells.flatten(), minlength=bins + 1)[:bins].view(heads, classes, _DIGIT)
+
+
+def _sparse_histogram(patterns: Tensor, counted: Tensor) -> Tensor:
+    """How often every last byte occurs among the counted cells of each class, which are few: int64 [H, L, 256]."""
+    heads, _, classes = patterns.shape
+    head, row, label = counted.nonzero(as_tuple=True)
+    digits = patterns[head, row, label].long() & (_DIGIT - 1)
+    cells = (head * classes + label) * _DIGIT + digits
+    return torch.bincount(cells, minlength=heads * classes * _DIGIT).view(heads, classes, _DIGIT)
 
 
 def _mark(
@@ -83,7 +94,23 @@ def _mark(
     """Mark what is above the threshold, and the first ``ties`` rows that are equal to it."""
     for block in blocks:
         part, candidates = _patterns(patterns, block, flip), _open(labels, block, patterns.device)
-        equal = candidates & (part == threshold[:, None])
-        order = equal.cumsum(dim=1)
-        chosen[:, block] = (candidates & (part > threshold[:, None])) | (equal & (order <= ties[:, None]))
-        ties = ties - torch.minimum(ties, order[:, -1])
+        mark = candidates & (part > threshold[:, None])
+        if bool(ties.any()):
+            equal = candidates & (part == threshold[:, None])
+            ties = ties - _keep_first(equal, ties)
+            mark |= equal
+        chosen[:, block] = mark
+
+
+def _keep_first(cells: Tensor, most: Tensor) -> Tensor:
+    """Unset all but the first ``most`` [H, L] true cells, usually few, of every class; how many are left, [H, L]."""
+    heads, _, classes = cells.shape
+    head, row, label = cells.nonzero(as_tuple=True)
+    group = head * classes + label
+    counts = torch.bincount(group, minlength=heads * classes)
+    order = group.argsort(stable=True)  # rows keep their order
+    place = torch.empty_like(group)
+    place[order] = torch.arange(len(group), device=group.device)
+    place -= (counts.cumsum(0) - counts)[group]
+    cells[head, row, label] = place < most.flatten()[group]
+    return torch.minimum(counts.view(heads, classes), most)
