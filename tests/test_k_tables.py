@@ -14,16 +14,15 @@ import pytest
 ROUNDING = 0.004
 
 
-@pytest.fixture(scope="module")
-def benchmark(checkout):
+@pytest.fixture
+def benchmark(checkout, monkeypatch):
     """Loads a script of benchmarks/ the way that running it does."""
-    before = set(sys.modules)
-    sys.path.insert(0, str(checkout / "benchmarks"))
+    monkeypatch.syspath_prepend(str(checkout / "benchmarks"))
+    for name in ("expected_positives", "class_priors", "results"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     yield importlib.import_module
-    sys.path.remove(str(checkout / "benchmarks"))
-    for name in set(sys.modules) - before:
-        if name in ("expected_positives", "class_priors", "results"):
-            del sys.modules[name]
+    for name in ("expected_positives", "class_priors", "results"):
+        sys.modules.pop(name, None)
 
 
 @pytest.mark.parametrize("name", ["expected_positives", "class_priors"])
