@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from spml_annotate.labels import UNKNOWN
 from spml_annotate.losses import LOSSES
 from spml_annotate.losses.cells import (
     Setting,
@@ -14,6 +13,7 @@ from spml_annotate.losses.cells import (
     expected_count_penalty,
     is_known,
     is_positive,
+    is_unknown,
 )
 
 
@@ -92,8 +92,8 @@ def en(logits: Tensor, labels: Tensor, expected: Tensor) -> Tensor:
     Inputs:
         expected: 1 for expected positives, 0 for expected negatives, [*H, B, L].
     """
-    ignored = (labels == UNKNOWN) & (expected != 0)
-    return cross_entropy(logits, is_positive(labels, logits)).masked_fill(ignored, 0.0)
+    ignored = is_unknown(labels, logits) * expected.to(logits.dtype)
+    return cross_entropy(logits, is_positive(labels, logits), 1.0 - ignored)
 
 
 @LOSSES.register(
@@ -129,5 +129,5 @@ def ep(logits: Tensor, labels: Tensor, expected: Tensor) -> Tensor:
     Inputs:
         expected: 1 for expected positives, 0 for expected negatives, [*H, B, L].
     """
-    believed = (labels == UNKNOWN) & (expected != 0)
-    return cross_entropy(logits, is_positive(labels, logits).masked_fill(believed, 1.0))
+    believed = is_unknown(labels, logits) * expected.to(logits.dtype)
+    return cross_entropy(logits, is_positive(labels, logits) + believed)

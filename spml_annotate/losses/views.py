@@ -7,7 +7,7 @@ from torch import Tensor
 
 from spml_annotate.labels import NEGATIVE, UNKNOWN
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, is_positive
+from spml_annotate.losses.cells import Setting, cross_entropy, is_positive, is_unknown
 
 
 @LOSSES.register(
@@ -96,8 +96,8 @@ def mime(
     Settings:
         divergence_weight: beta.
     """
-    believed = (labels == UNKNOWN) & (expected != 0)
-    loss = cross_entropy(logits, is_positive(labels, logits).masked_fill(believed, 1.0))
+    believed = is_unknown(labels, logits) * expected.to(logits.dtype)
+    loss = cross_entropy(logits, is_positive(labels, logits) + believed)
     if latent is None:
         return loss
     mean, deviation = latent.unbind(dim=-2)
