@@ -9,6 +9,7 @@ from spml_annotate.losses.records import Absent, absent_methods
 from spml_annotate.states import STATES
 from spml_annotate.training.catalogue import FAMILIES, Card, Setting, cards, users, value_in_words
 from spml_annotate.training.footprint import Memory, measured
+from spml_annotate.training.heads import first_share
 
 IMAGES, CLASSES = 82_081, 80  # COCO's training images
 
@@ -116,8 +117,8 @@ def _facts(card: Card, memory: dict[str, Memory]) -> Iterator[tuple[str, str]]:
         total = f"{found.total(IMAGES, CLASSES) / 1e6:,.0f} MB at {IMAGES:,} x {CLASSES}"
         kept = f"{found.in_words}, {total}" if found.in_words else ""
         yield "remembers", f"state `{card.state}`: {'; '.join(filter(None, (kept, card.also_keeps)))}"
-    if card.start == "undecided":
-        yield "start", "a new head starts undecided, at 0.5, and not at the share k/L of a class"
+    if card.start != "prior":
+        yield "start", f"a new head starts at {first_share(card.start, 1.0, 1)}, and not at the share k/L of a class"
     if card.pulls_known:
         yield "known cells", card.pulls_known
     yield "differs", card.differs or "in nothing"

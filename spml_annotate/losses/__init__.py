@@ -75,7 +75,7 @@ _FACTS: dict[str, Any] = {
     "state": None,  # name in STATES of what fills its estimate inputs
     "oracle": False,  # needs what no annotator gives: every true negative
     "needs_negatives": False,  # needs known negatives, which single positives lack
-    "start": "prior",  # predictions of a new head: "prior" (k/L, positives are rare) or "undecided" (0.5)
+    "start": "prior",  # predictions of a new head: "prior" (k/L, positives are rare), "low" (0.2) or "undecided" (0.5)
     "pulls_known": "",  # why a known cell may be pushed against its value
     "label_kinds": tuple(LabelKind),  # kinds of labels that it can learn from
     # What the authors use where it is known: setting (of the loss or its state) -> value, words, or {where: value}.

@@ -20,6 +20,7 @@ from spml_annotate.losses.focused import focused
     repository="xinyu1205/robust-loss-mlml",
     family="correct",
     certainty="A",
+    start="low",  # as `focal`
     code_defaults={
         "threshold": {"all": 0.6, "COCO with 75 % of its labels": 0.65},
         "change_epoch": 1,
@@ -67,6 +68,7 @@ def splc(
     family="correct",
     state="selected",
     certainty="B",
+    start="low",  # as `splc`
     pulls_known="in the strong view every cell of a picked image is drawn to the smoothed scores of the weak view",
     code_defaults={
         "consistency_weight": 0.125,

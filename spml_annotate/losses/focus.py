@@ -69,6 +69,7 @@ def asl(
     repository="kiyoon/verb_ambiguity (torchvision's function), xinyu1205/robust-loss-mlml",
     family="focus",
     certainty="A",
+    start="low",  # a cell that is right by two thirds weighs a tenth
     code_defaults={
         "focus": 2.0,
         "positive_weight": {"torchvision": 0.25, "SPLC's code": 1.0},
@@ -112,7 +113,7 @@ def focal_loss(
     repository="xinyu1205/robust-loss-mlml",
     family="focus",
     certainty="A",
-    start="undecided",  # its pull on an unknown cell dies out with p as fast as p^2
+    start="low",  # its pull on an unknown cell dies out with p as fast as p^2
     code_defaults={"ceiling": 1.5, "margin": 1.0, "focus": 2.0},
     differs="published as a sum over the cells; a known negative, which the paper does not have, gets the focal term "
     "-p^gamma log(1-p): the hill would leave it alone where it is most wrong",

@@ -34,6 +34,7 @@ _SCHEDULE = "the shares follow a fixed schedule over the epochs (the released op
     repository="yan4xi1/GRLoss",
     family="robust",
     certainty="A",
+    start="low",  # an unknown cell is a positive to a share, which a head of rare classes would learn first
     code_defaults={
         "slope_start": 0.0,
         "slope_end": {"code, VOC": 2.0, "AEVLP, COCO, NUS, CUB": 10.0},
@@ -105,6 +106,7 @@ def gr(
     repository="Fsoft-AIC/AEVLP",
     family="robust",
     certainty="A",
+    start="low",  # as `gr`
     pulls_known="with count_weight above 0.5 the regulariser on the number of positives can outweigh a known value",
     code_defaults={
         "heaviest": {"VOC, COCO, NUS": 0.7, "CUB": 0.8},

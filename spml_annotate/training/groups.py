@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spml_annotate.states.memory import Kept
 from spml_annotate.states.neighbours import ImageFeatures
-from spml_annotate.training.heads import HeadRun, LinearHead
+from spml_annotate.training.heads import HeadRun, LinearHead, first_share
 from spml_annotate.training.inputs import Method
 from spml_annotate.training.matrix import HeadMatrix
 
@@ -165,8 +165,11 @@ def make_groups(
         first = groups[-1].columns.stop if groups else 0
         groups.append(HeadGroup(alike[key], runs, methods, codes, images, first, priors, device))
     seeds = [runs[member].seed for group in groups for member in group.members]
-    expected = {"prior": min(max(expected_positives / classes, 1e-4), 0.5), "undecided": 0.5}
-    starts = [expected[methods[member].loss.facts["start"]] for group in groups for member in group.members]
+    starts = [
+        first_share(methods[member].loss.facts["start"], expected_positives, classes)
+        for group in groups
+        for member in group.members
+    ]
     weight, bias = _initial(seeds, starts, images.features.shape[1], classes)
     shares = [(group.columns, group.run.learning_rate, group.run.weight_decay) for group in groups]
     return groups, HeadMatrix(weight.to(device), bias.to(device), rows, shares)

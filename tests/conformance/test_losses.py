@@ -12,6 +12,7 @@ from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, LabelKind
 from spml_annotate.losses import INPUTS, LOSSES
 from spml_annotate.losses.module import as_module
 from spml_annotate.states import STATES
+from spml_annotate.training.heads import first_share
 
 NAMES = list(LOSSES)
 SHAPES = [(5, 4), (3, 5, 4), (2, 3, 5, 4), (1, 4), (5, 1), (1, 1), (3, 1, 1)]
@@ -42,6 +43,7 @@ def test_facts_are_complete(name):
     assert facts["year"] > 2000
     assert facts["family"] == inspect.getmodule(entry.function).__name__.rsplit(".", 1)[1]
     assert facts["certainty"] in ("A", "B", "C")
+    assert 0 < first_share(facts["start"], 1.5, 20) <= 0.5
     assert facts["differs"]
     assert set(facts["label_kinds"]) <= set(LabelKind)
     assert facts["state"] is None or facts["state"] in STATES

@@ -10,7 +10,7 @@ from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN
 from spml_annotate.losses import LOSSES
 from spml_annotate.states import STATES
 from spml_annotate.training import HeadRun, fit_heads
-from spml_annotate.training.heads import Scaling
+from spml_annotate.training.heads import Scaling, first_share
 from spml_annotate.training.inputs import resolve
 from spml_annotate.training.metrics import average_precision
 
@@ -45,7 +45,7 @@ def plain(loss, features, codes, sample):
     scaling = Scaling.of(features)
     scaled, labels = torch.from_numpy(scaling.apply(features[rows])), torch.from_numpy(codes[rows])
     head = torch.nn.Linear(12, 5)
-    share = {"prior": POSITIVES / 5, "undecided": 0.5}[entry.facts["start"]]
+    share = first_share(entry.facts["start"], POSITIVES, 5)
     with torch.no_grad():
         head.weight.copy_(torch.randn((12, 5), generator=torch.Generator().manual_seed(SEED)).t() * 0.01 / 12**0.5)
         head.bias.fill_(math.log(share / (1 - share)))

@@ -8,7 +8,7 @@ from spml_annotate.errors import MismatchError, SettingError
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN
 from spml_annotate.losses import LOSSES
 from spml_annotate.training import HeadRun, RememberingLoss, fit_heads
-from spml_annotate.training.heads import Scaling
+from spml_annotate.training.heads import Scaling, first_share
 from spml_annotate.training.inputs import resolve
 
 EPOCHS, RATE, DECAY, K = 3, 5e-3, 0.2, 1.6
@@ -27,7 +27,7 @@ def world(images=60, width=10, classes=6):
 def own_loop(name, features, codes):
     scaled = torch.from_numpy(Scaling.of(features).apply(features))
     model = torch.nn.Linear(features.shape[1], codes.shape[1])
-    share = {"prior": K / codes.shape[1], "undecided": 0.5}[LOSSES[name].facts["start"]]
+    share = first_share(LOSSES[name].facts["start"], K, codes.shape[1])
     with torch.no_grad():
         drawn = torch.randn((features.shape[1], codes.shape[1]), generator=torch.Generator().manual_seed(4))
         model.weight.copy_(drawn.t() * 0.01 / features.shape[1] ** 0.5)
