@@ -1,6 +1,7 @@
 """Seconds per linear run when 1, 8 and 32 runs are trained together, beside a plain loop over a DataLoader.
 
     python benchmarks/linear_runs.py
+    python benchmarks/linear_runs.py --write    # replaces the table of docs/benchmarks.md
     python benchmarks/linear_runs.py --device cuda --json
 
 Features and labels are drawn, every number is the median of repeats, and every way of training has a process of its
@@ -24,16 +25,18 @@ import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from page import replace_table
 
 from spml_annotate.device import choose_device, set_threads
 from spml_annotate.labels import POSITIVE, UNKNOWN
-from spml_annotate.states import STATES
+from spml_annotate.losses import LOSSES
 from spml_annotate.training import HeadRun, fit_heads
 from spml_annotate.training.heads import Scaling
 from spml_annotate.training.inputs import Method, resolve
 
-LOSSES = ("an", "en", "role", "em", "wan", "ll-r", "epr", "an-ls")
 COUNTS = (1, 8, 32)
+APART = "32 apart"  # the 32 runs of the largest count, each in a call of its own
+TABLE = "benchmarks/linear_runs.py"
 BATCH_SIZE, EXPECTED_POSITIVES = 64, 1.5
 MEBIBYTE = 2**20
 
@@ -59,10 +62,25 @@ def draw(size: Size) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
     return features, codes
 
 
-def together(size: Size, count: int) -> None:
-    """``count`` runs in one call, losses in turn."""
+def trainable() -> list[str]:
+    """Every loss that stored features and single positives can train, in an order drawn once for all."""
+    found = []
+    for name in LOSSES:
+        facts = LOSSES[name].facts
+        if not (resolve(name).unsupplied or facts["oracle"] or facts["needs_negatives"]):
+            found.append(name)
+    return [found[place] for place in np.random.default_rng(0).permutation(len(found))]
+
+
+def mixed_runs(count: int) -> list[HeadRun]:
+    """Runs of the trainable losses in turn; a loss that comes again has another seed."""
+    losses = trainable()
+    return [HeadRun(losses[place % len(losses)], seed=place // len(losses)) for place in range(count)]
+
+
+def together(size: Size, runs: list[HeadRun]) -> None:
+    """The runs in one call."""
     features, codes = draw(size)
-    runs = [HeadRun(LOSSES[place % len(LOSSES)], seed=place // len(LOSSES)) for place in range(count)]
     fit_heads(
         features,
         codes,
@@ -78,7 +96,7 @@ def plainly(size: Size, loss: str) -> None:
     """One run as one would write it by hand: a DataLoader, a linear layer, AdamW."""
     features, codes = draw(size)
     device = choose_device(size.device)
-    method = resolve(loss, expected_positives=EXPECTED_POSITIVES)
+    method = resolve(loss, expected_positives=EXPECTED_POSITIVES, epochs=size.epochs)
     run = HeadRun(loss)
     data = torch.utils.data.TensorDataset(
         torch.from_numpy(Scaling.of(features).apply(features)), torch.from_numpy(codes), torch.arange(size.images)
@@ -86,7 +104,7 @@ def plainly(size: Size, loss: str) -> None:
     loader = torch.utils.data.DataLoader(
         data, batch_size=BATCH_SIZE, shuffle=True, generator=torch.Generator().manual_seed(0)
     )
-    state = _state(method, torch.from_numpy(codes[None]).to(device))
+    state = _state(method, torch.from_numpy(codes[None]).to(device), data.tensors[0].to(device))
     model = torch.nn.Linear(size.features, size.labels).to(device)
     groups: list[dict[str, Any]] = [{"params": list(model.parameters())}]
     if state is not None and list(state.parameters()):
@@ -99,8 +117,11 @@ def plainly(size: Size, loss: str) -> None:
             state.end_epoch(epoch)
 
 
-def _state(method: Method, codes: torch.Tensor) -> Any:  # noqa: ANN401  (whatever state the method has)
-    return STATES[method.state.name].function(codes, seeds=[0], **method.state_settings) if method.state else None
+def _state(method: Method, codes: torch.Tensor, features: torch.Tensor) -> Any:  # noqa: ANN401  (whatever it has)
+    if method.state is None:
+        return None
+    given = {"features": features} if "features" in method.state.inputs else {}
+    return method.state.function(codes, seeds=[0], **given, **method.state_settings)
 
 
 def _step(
@@ -116,6 +137,7 @@ def _step(
     logits = model(part)[None]
     inputs: dict[str, Any] = {"logits": logits, "labels": labels[None], "progress": (epoch, size.epochs)}
     if state is not None:
+        state.observe(rows, {"logits": logits.detach()})
         inputs.update(state.read(rows))
     loss = method.loss.function(**{n: inputs[n] for n in method.loss.inputs if n in inputs}, **method.settings).mean()
     optimizer.zero_grad()
@@ -128,7 +150,7 @@ def _step(
 def measure_here(size: Size, what: str) -> dict[str, float]:
     """Seconds per run, and peak memory in MiB, of one way of training in this process.
 
-    ``what`` is a number of runs trained together, or "plain": every loss once, one after another.
+    ``what`` is a number of runs trained together, `APART`, or "plain": every loss once, one after another.
     """
     set_threads(size.threads)
     cuda = choose_device(size.device).type == "cuda"
@@ -146,12 +168,14 @@ def measure_here(size: Size, what: str) -> dict[str, float]:
 
 
 def _train(size: Size, what: str) -> int:
-    if what != "plain":
-        together(size, int(what))
-        return int(what)
-    for loss in LOSSES:
-        plainly(size, loss)
-    return len(LOSSES)
+    if what == "plain":
+        for loss in trainable():
+            plainly(size, loss)
+        return len(trainable())
+    runs = mixed_runs(max(COUNTS) if what == APART else int(what))
+    for part in [[run] for run in runs] if what == APART else [runs]:
+        together(size, part)
+    return len(runs)
 
 
 def _resident() -> int:
@@ -171,7 +195,7 @@ def measure_apart(size: Size, what: str) -> dict[str, float]:
 
 def compare(size: Size, repeats: int) -> dict[str, Any]:
     """The facts of the machine and, per way of training, medians and ratios to the plain loop."""
-    ways = ("plain", *(str(count) for count in COUNTS))
+    ways = ("plain", APART, *(str(count) for count in COUNTS))
     found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     for _ in range(repeats):
         for way in ways:
@@ -180,7 +204,8 @@ def compare(size: Size, repeats: int) -> dict[str, Any]:
     rows = [
         {
             "way": "plain DataLoader loop" if way == "plain" else "fit_heads",
-            "runs_together": 1 if way == "plain" else int(way),
+            "runs_together": 1 if way in ("plain", APART) else int(way),
+            "runs": {"plain": len(trainable()), APART: max(COUNTS)}.get(way) or int(way),
             "seconds_per_run": middle[way]["seconds"],
             "times_as_fast_as_plain": statistics.median(
                 plain["seconds"] / own["seconds"] for plain, own in zip(found["plain"], found[way], strict=True)
@@ -189,7 +214,7 @@ def compare(size: Size, repeats: int) -> dict[str, Any]:
         }
         for way in ways
     ]
-    return {"machine": _machine(size), "size": asdict(size), "losses": list(LOSSES), "repeats": repeats, "rows": rows}
+    return {"machine": _machine(size), "size": asdict(size), "losses": trainable(), "repeats": repeats, "rows": rows}
 
 
 def _machine(size: Size) -> dict[str, Any]:
@@ -216,6 +241,25 @@ def _text(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _markdown(found: dict[str, Any]) -> str:
+    size, where = found["size"], found["machine"]
+    lines = [
+        f"Measured on: {where['device']}, {where['cores']} cores, {where['threads']} threads, torch {where['torch']}. "
+        f"{size['images']:,} images x {size['features']:,} features x {size['labels']} classes, "
+        f"{size['epochs']} epochs, batches of {BATCH_SIZE}; median of {found['repeats']}. "
+        f"Losses: {', '.join(found['losses'])}.",
+        "",
+        "| | runs | together | seconds per run | times as fast | peak MiB |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['way']} | {row['runs']} | {row['runs_together']} | {row['seconds_per_run']:.3f} | "
+        f"{row['times_as_fast_as_plain']:.1f} | {row['peak_memory_mib']:.0f} |"
+        for row in found["rows"]
+    ]
+    return "\n".join(lines)
+
+
 @click.command()
 @click.option("--images", type=click.IntRange(1), default=5000, show_default=True)
 @click.option("--features", type=click.IntRange(1), default=1280, show_default=True)
@@ -225,6 +269,7 @@ def _text(found: dict[str, Any]) -> str:
 @click.option("--threads", type=click.IntRange(1), help="CPU threads; torch's choice if not given.")
 @click.option("--repeats", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--write", is_flag=True, help="Replace the table of docs/benchmarks.md.")
 @click.option("--child", hidden=True)
 def main(
     images: int,
@@ -235,6 +280,7 @@ def main(
     threads: int | None,
     repeats: int,
     as_json: bool,
+    write: bool,
     child: str | None,
 ) -> None:
     """Print seconds per linear run, beside a plain DataLoader loop, with peak memory."""
@@ -244,6 +290,8 @@ def main(
         return
     found = compare(Size(images, features, labels, epochs, device, threads), repeats)
     click.echo(json.dumps(found, indent=1) if as_json else _text(found))
+    if write:
+        replace_table(TABLE, _markdown(found))
 
 
 if __name__ == "__main__":

@@ -3,11 +3,14 @@
 import csv
 import io
 import json
+import runpy
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+
+from spml_annotate.losses import LOSSES
 
 
 def command(checkout, *arguments):
@@ -25,13 +28,14 @@ def read(path):
 TINY = ("--images", 80, "--features", 12, "--labels", 4, "--epochs", 2, "--repeats", 1, "--threads", 1)
 
 
-def test_linear_runs_says_seconds_ratios_and_memory_for_1_8_and_32_runs(checkout):
+def test_linear_runs_says_seconds_ratios_and_memory_for_1_8_and_32_runs_together_and_32_apart(checkout):
     found = json.loads(command(checkout, "benchmarks/linear_runs.py", *TINY, "--json"))
-    assert [(row["way"], row["runs_together"]) for row in found["rows"]] == [
-        ("plain DataLoader loop", 1),
-        ("fit_heads", 1),
-        ("fit_heads", 8),
-        ("fit_heads", 32),
+    assert [(row["way"], row["runs"], row["runs_together"]) for row in found["rows"]] == [
+        ("plain DataLoader loop", len(found["losses"]), 1),
+        ("fit_heads", 32, 1),
+        ("fit_heads", 1, 1),
+        ("fit_heads", 8, 8),
+        ("fit_heads", 32, 32),
     ]
     for row in found["rows"]:
         assert row["seconds_per_run"] > 0
@@ -41,7 +45,8 @@ def test_linear_runs_says_seconds_ratios_and_memory_for_1_8_and_32_runs(checkout
     assert found["machine"].keys() == {"device", "cores", "threads", "torch"}
     assert found["machine"]["threads"] == 1
     assert found["size"]["images"] == 80
-    assert len(found["losses"]) == 8
+    assert {"an", "en", "role", "ll-r", "gr", "smile"} <= set(found["losses"])
+    assert not {"bce", "iun", "lac", "vlpl"} & set(found["losses"])  # they need more than single positives and features
 
 
 @pytest.fixture
@@ -93,3 +98,46 @@ def test_an_unknown_loss_is_refused_without_a_traceback(checkout, data):
     assert done.returncode != 0
     assert "did you mean 'role'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_step_of_one_loss_is_measured_and_other_rows_are_kept(checkout, tmp_path):
+    out = tmp_path / "steps.csv"
+    page = (checkout / "docs" / "benchmarks.md").read_bytes()
+    for only in ("en", "an"):
+        command(checkout, "benchmarks/losses.py", "--only", only, "--repeats", 1, "--out", out)
+    rows = read(out)
+    assert [row["loss"] for row in rows] == ["an", "en"]  # in the order of the registry
+    for row in rows:
+        assert float(row["ratio_80"]) > 0
+        assert float(row["ratio_1000"]) > 0
+        assert float(row["memory"]) >= 1.0
+    assert (rows[0]["state"], rows[0]["state_80"]) == ("", "")
+    assert rows[1]["state"] == "ema"
+    assert float(rows[1]["state_1000"]) > 0
+    assert (checkout / "docs" / "benchmarks.md").read_bytes() == page
+
+
+def explanations(checkout):
+    return runpy.run_path(str(checkout / "benchmarks" / "explanations.py"))["EXPLANATIONS"]
+
+
+def test_every_loss_has_a_row_and_every_ratio_above_three_its_reason(checkout):
+    rows = {row["loss"]: row for row in read(checkout / "docs" / "benchmarks.csv")}
+    assert list(rows) == list(LOSSES)
+    reasons = explanations(checkout)
+    assert set(reasons) <= set(rows)
+    page = (checkout / "docs" / "benchmarks.md").read_text("utf-8")
+    for name, row in rows.items():
+        figures = [row[key] for key in ("ratio_80", "ratio_1000")]
+        assert f"| {name} | {' | '.join(figures)} |" in page
+        assert row["state"] == (LOSSES[name].facts["state"] or "")
+        if max(map(float, figures)) > 3.0:
+            assert f"- `{name}`: {reasons[name]}" in page, f"{name} is dear and nobody says why"
+
+
+def test_the_choice_says_its_ratio_to_one_read_and_its_memory(checkout):
+    found = json.loads(command(checkout, "benchmarks/choice.py", "--images", 3001, "--repeats", 1, "--json"))
+    assert list(found) == ["in memory", "memory-mapped"]
+    for row in found.values():
+        assert min(row["ratio"], row["choice_seconds"], row["read_seconds"]) > 0
+        assert 0 <= row["extra_mib"] <= row["extra_with_files_mib"] + 1
