@@ -28,8 +28,9 @@ WEIGHT_DECAY = 0.3
 def first_share(start: str, expected_positives: float, classes: int) -> float:
     """Probability that a new head predicts for every cell, by the fact ``start`` of its loss.
 
-    "prior" is k/L. From there a loss that weighs cells by how wrong they are sees positives only, so it starts "low", at
-    0.2: then negatives count, too, and are soon learnt. "undecided" is 0.5, for losses that hardly push unknown cells.
+    "prior" is k/L. From there a loss that weighs cells by how wrong they are sees positives only, so it starts "low",
+    at 0.2: then negatives count, too, and are soon learnt. "undecided" is 0.5, for losses that hardly push unknown
+    cells.
     """
     return {"prior": min(max(expected_positives / classes, 1e-4), 0.5), "low": 0.2, "undecided": 0.5}[start]
 
