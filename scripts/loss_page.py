@@ -17,7 +17,8 @@ INTRO = """# Losses
 
 Written by `python scripts/write_docs.py` from the program itself; `spml-annotate losses show NAME` says the same in a
 terminal, `--json` for machines. {count} losses, {trainable} of which can be trained on stored features
-(`spml-annotate train --loss NAME`, `simulate --loss NAME`); `as_module(NAME)` gives each to a loop of one's own.
+(`spml-annotate train --loss NAME`, `simulate --loss NAME`); `as_module(NAME)`
+gives each to a loop of one's own, `RememberingLoss(NAME, labels)` with its memory.
 
 - **needs**: what a method must be given beside the labels that it learns from. Its k (`expected_positives`) and
   `epochs` are filled in by the training; `--set NAME.SETTING=VALUE` sets everything else.

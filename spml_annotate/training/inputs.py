@@ -89,16 +89,20 @@ def require_supplied(method: Method) -> None:
         )
 
 
-def usable_labels(method: Method, codes: NDArray[np.int8], *, as_published: bool = False) -> NDArray[np.int8]:
+def usable_labels(
+    method: Method, codes: NDArray[np.int8], *, as_published: bool = False, stored_features: bool = True
+) -> NDArray[np.int8]:
     """The codes [N, L] as the method reads them.
 
     ``as_published`` reads known negatives as unknown, as the papers' code does, except for methods that need them.
+    ``stored_features`` says that nothing else is there of the images, so no second view of them.
 
     Raises:
         SettingError: before training starts, if the method needs negatives and there are none, cannot learn from this
             kind of labels, or needs an input that stored features do not give.
     """
-    require_supplied(method)
+    if stored_features:
+        require_supplied(method)
     needs = bool(method.loss.facts.get("needs_negatives", False)) or method.oracle
     if needs and not (codes == NEGATIVE).any():
         raise SettingError(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from spml_annotate.errors import MismatchError, SettingError
+from spml_annotate.losses.module import as_module
 from spml_annotate.states import LabelState
 from spml_annotate.training.inputs import resolve, usable_labels
 
@@ -57,7 +58,8 @@ class RememberingLoss:
         if labels.ndim != 2:
             raise MismatchError(f"labels have shape {tuple(labels.shape)}; they must be a table [N, L]")
         self.method = resolve(name, settings, expected_positives=expected_positives, epochs=epochs)
-        codes = usable_labels(self.method, labels.detach().cpu().numpy().astype("int8"))
+        codes = usable_labels(self.method, labels.detach().cpu().numpy().astype("int8"), stored_features=False)
+        self._loss = as_module(name, **self.method.settings)
         self.labels = torch.from_numpy(codes).to(labels.device)
         self.epoch, self.epochs = 0, epochs
         self.state: LabelState | None = None
@@ -74,25 +76,30 @@ class RememberingLoss:
         multiplier = float(getattr(self.state, "learning_rate_multiplier", 1.0))
         return [{"params": learned, "lr": learning_rate * multiplier, "weight_decay": 0.0}] if learned else []
 
-    def __call__(self, logits: Tensor, rows: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, rows: Tensor, **inputs: Tensor) -> Tensor:
         """The mean loss of a batch, a scalar.
 
         Args:
             logits: [B, L]. rows: int64 [B], which training images they are of.
+            **inputs: what only the loop can give, [B, L] by name: the logits of further views (``strong``, ``masked``),
+                of other images (``background``), the pseudo-labels of a ``teacher``.
+
+        Raises:
+            SettingError: if the loss needs an input that is missing, or has no input of that name.
         """
-        outputs = {"logits": logits.detach()[None]}
-        inputs: dict[str, Any] = {
-            "logits": logits[None],
-            "labels": self.labels[rows][None],
-            "progress": (self.epoch, self.epochs),
-        }
+        for name in self.method.unsupplied:  # said before a state looks for it
+            if name not in inputs:
+                raise SettingError(f"loss {self.method.name} needs the input {name!r}: loss(logits, rows, {name}=...)")
+        given: dict[str, Any] = {name: value[None] for name, value in inputs.items()}
+        outputs = {name: value.detach() for name, value in (("logits", logits[None]), *given.items())}
+        given["progress"] = (self.epoch, self.epochs)
         if self.state is not None:
             self.state.observe(rows, outputs)
-            inputs.update(self.state.read(rows))
+            given.update(self.state.read(rows))
         self._last = rows, outputs
-        wanted = {name: inputs[name] for name in self.method.loss.inputs if name in inputs}
-        unreduced: Tensor = self.method.loss.function(**wanted, **self.method.settings)
-        return unreduced.mean()
+        wanted = {name: value for name, value in given.items() if name in self.method.loss.inputs or name in inputs}
+        value: Tensor = self._loss(logits[None], self.labels[rows][None], **wanted)
+        return value
 
     @torch.no_grad()
     def after_step(self) -> None:

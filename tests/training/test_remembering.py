@@ -63,8 +63,6 @@ def test_what_cannot_be_is_refused_before_the_loop():
     single[:, 0] = POSITIVE
     with pytest.raises(SettingError, match="bce needs known negatives"):
         RememberingLoss("bce", single)
-    with pytest.raises(SettingError, match="stored features do not give"):
-        RememberingLoss("vlpl", single)
     with pytest.raises(SettingError, match="no setting 'x'"):
         RememberingLoss("en", single, settings={"x": 1})
     with pytest.raises(MismatchError, match="must be a table"):
@@ -82,3 +80,30 @@ def test_a_step_is_remembered_once():
     loss.after_step()
     with pytest.raises(SettingError, match="call the loss first"):
         loss.after_step()
+
+
+VIEWS = {"strong", "masked", "background", "teacher"}
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if resolve(name).unsupplied])
+def test_further_views_are_given_by_the_loop(name):
+    draw = torch.Generator().manual_seed(3)
+    labels = torch.randint(-1, 2, (8, 3), generator=draw).to(torch.int8)
+    views = {what: torch.randn((4, 3), generator=draw, requires_grad=True) for what in resolve(name).unsupplied}
+    assert set(views) <= VIEWS
+    if "teacher" in views:
+        views["teacher"] = labels[4:]
+    loss, logits = RememberingLoss(name, labels, epochs=9), torch.randn((4, 3), generator=draw, requires_grad=True)
+    with pytest.raises(SettingError, match=f"{name} needs the input '{next(iter(views))}'"):
+        loss(logits, torch.arange(4))
+    with pytest.raises(SettingError, match="has no input 'stronger'"):
+        loss(logits, torch.arange(4), **views, stronger=logits)
+    for _ in range(5):
+        value = loss(logits, torch.arange(4), **views)
+        value.backward()
+        loss.after_step()
+        loss.end_epoch()
+    assert torch.isfinite(value)
+    assert logits.grad.abs().sum() > 0
+    given = [view for what, view in views.items() if what in ("strong", "background")]
+    assert all(view.grad.abs().sum() > 0 for view in given)
