@@ -1,9 +1,10 @@
 """Losses: one function per published method, one module per family of ideas.
 
 A loss is called ``loss(logits, labels, <inputs>, *, <settings>)`` and returns the UNREDUCED matrix [*H, B, L], whose
-mean over the last two axes is the method's loss; leading axes are independent runs. ``labels`` are our codes, int8
-[B, L] or [*H, B, L]. A float setting may be a tensor [H, 1, 1]. To add one, write a function in the module of its
-family and register it; a new family is one more name in `_FAMILIES`.
+mean over the last two axes is the method's loss; leading axes are independent runs. ``labels`` are our codes, int8 [B,
+L] or [*H, B, L]. A float setting may be a tensor [H, 1, 1]. Losses are made to be differentiated once: many bring their
+gradient along (`cells.with_slope`), and a second derivative would lack their curvature. To add one, write a function in
+the module of its family and register it; a new family is one more name in `_FAMILIES`.
 """
 
 from __future__ import annotations

@@ -82,7 +82,8 @@ def power(base: Tensor, exponent: Setting) -> Tensor:
 def with_slope(logits: Tensor, value: Tensor, slope: Tensor) -> Tensor:
     """The value [*H, B, L] as a function of the logits whose derivative, cell by cell, is the slope.
 
-    Value and slope are computed from ``logits.detach()``, so that nothing is recorded on the way. What else they are
-    computed from counts as constant.
+    Value and slope are computed from ``logits.detach()``, so that nothing is recorded on the way. Settings and beliefs
+    that need a gradient get theirs through the value, and through the slope none: the first derivative is whole, a
+    second one (Hessian, gradient penalty) lacks the curvature of what is given here, and nothing says so.
     """
     return torch.addcmul(value, slope, logits - logits.detach())  # what is added is 0, and has a gradient

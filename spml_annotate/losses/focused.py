@@ -58,7 +58,7 @@ def _wrongness(against: Tensor, positive: Tensor, shift: Setting) -> _Wrongness:
     right = (1.0 - wrong).clamp(min=tiny)
     counted = chance * wrong.sign()  # 0 below the shift
     rise = counted * (1.0 - chance) / wrong.clamp(min=tiny)
-    slope = counted * (1.0 - allowed / right)
+    slope = counted * (1.0 - allowed / right).relu()  # at p = 1 rounding would leave a push the wrong way
     return _Wrongness(wrong, rise, _shifted(against, wrong, positive, shift), slope)
 
 

@@ -49,6 +49,9 @@ class LossModule(torch.nn.Module):
 def as_module(name: str, **settings: Any) -> LossModule:  # noqa: ANN401  (settings are of any plain type)
     """The loss ``name`` as an `nn.Module` whose forward takes (logits, labels, further inputs) and returns the mean.
 
+    Made for first derivatives: many losses bring their gradient along, and a second derivative would lack their
+    curvature.
+
     Raises:
         SettingError: for an unknown loss or setting.
     """

@@ -212,8 +212,8 @@ def _between(
     # (1 - q^e)/e falls with log q as fast as q^e = 1 - e (1 - q^e)/e, and log p rises with the logit as fast as 1-p.
     positive_slope = (positive_exponent * positive - 1.0) * (1.0 - probability)
     negative_slope = (1.0 - negative_exponent * negative) * probability
-    value = torch.lerp(negative, positive, share)
-    slope = torch.lerp(negative_slope, positive_slope, share)
+    value = torch.addcmul(negative, share, positive - negative)
+    slope = torch.addcmul(negative_slope, share, positive_slope - negative_slope)
     return with_slope(logits, weight * value, weight * slope)
 
 

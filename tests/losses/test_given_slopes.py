@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import logsigmoid, softplus
 
+from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN
+from spml_annotate.losses import LOSSES
 from spml_annotate.losses.cells import power, surprise, with_slope
 from spml_annotate.losses.entropy import known_and_entropy
 from spml_annotate.losses.focused import focused
@@ -86,3 +88,26 @@ def test_a_surprise_is_exact_in_double_precision_and_finite():
 def test_a_power_is_that_of_a_tensor_exponent(exponent):
     base = torch.tensor([0.0, 1e-3, 0.4, 1.0], dtype=torch.float64)
     torch.testing.assert_close(power(base, exponent), base.pow(exponent), rtol=1e-14, atol=1e-150)
+
+
+@pytest.mark.parametrize("name", ["asl", "csl", "dualcoop"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("shift", [0.01, 0.025, 0.2, 0.9])
+def test_rounding_does_not_push_a_certain_negative_up(name, dtype, shift):
+    logits = torch.tensor([[5.0, 8.3, 17.0, 40.0, 1e4]], dtype=dtype).requires_grad_()
+    labels = torch.full(logits.shape, NEGATIVE, dtype=torch.int8)
+    LOSSES[name].function(logits, labels, shift=shift).sum().backward()
+    assert (logits.grad >= 0).all()
+
+
+@pytest.mark.parametrize("name", ["gr", "gpr"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize("setting", ["slope_end", "offset_end", "width_end", "positive_exponent", "negative_exponent"])
+def test_a_sweep_may_be_more_precise_than_the_logits(logits, name, dtype, setting):
+    labels = torch.tensor([POSITIVE, UNKNOWN, UNKNOWN, NEGATIVE, UNKNOWN], dtype=torch.int8).expand(SHAPE)
+    inputs = {"progress": (3, 10), **({"teacher": labels.roll(1, dims=-1)} if name == "gpr" else {})}
+    values = torch.tensor([0.5, 1.0], dtype=torch.float64).view(2, 1, 1)
+    rough = logits.detach().to(dtype)
+    found = LOSSES[name].function(rough, labels, **inputs, **{setting: values})
+    wanted = LOSSES[name].function(rough.double(), labels, **inputs, **{setting: values})
+    torch.testing.assert_close(found.double(), wanted, rtol=0.03, atol=0.03)
