@@ -43,8 +43,8 @@ def golden_tally(pytestconfig, golden) -> Counter:
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # outside all others, so that the line is the last of the summary
 def pytest_terminal_summary(terminalreporter, config):
     result = yield
-    tally = config.stash.get(_TALLY, None)
-    if tally:
+    tally = config.stash.get(_TALLY, Counter())
+    if tally or (_GOLDEN in config.stash and config.getoption("--golden")):  # nothing compared is a result, too
         left_out = [entry for entry in config.stash[_GOLDEN].entries if adapter_of(entry) is None]
         methods = ", ".join(dict.fromkeys(entry["method"] for entry in left_out)) or "none"
         counts = {**{status: tally[status] for status in ("matched", "differed", "refused_by_authors")}}

@@ -206,6 +206,14 @@ def test_the_command_counts_and_fails(tmp_path, checkout):
     assert "1 failed" in lines[-1]
 
 
+def test_the_counts_are_said_even_of_a_file_that_is_not_covered_at_all(tmp_path, checkout):
+    content = other_file(6, 5, seed=0)
+    path = tmp_path / "unheard.json"
+    path.write_text(json.dumps({**content, "entries": [{**content["entries"][0], "method": "Unheard of"}]}))
+    _, lines = run_pytest(checkout, path)
+    assert lines[-2] == "golden: matched=0 differed=0 refused_by_authors=0 not_covered=1 (Unheard of)"
+
+
 def test_a_file_that_is_none_is_refused(tmp_path, checkout):
     path = tmp_path / "none.json"
     path.write_text("[]")
