@@ -55,7 +55,8 @@ _MARGIN = 1e-6  # as the authors' code: a Beta distribution with a parameter of 
     },
     differs="as the code has it, where the paper takes samples of the inferred labels and an unbiased estimate of the "
     "risk; exact logarithms where the code adds 1e-5 inside them; the mean of the inferred distribution where the code "
-    "samples once for the reconstruction terms; known negatives, which the code refuses, have target 0 and weight 1",
+    "samples once for the reconstruction terms; known negatives, which the code refuses, have target 0 and weight 1; "
+    "the defaults are those that the authors give for yeast, since they train no data set with those of the command line",
 )
 def smile(
     logits: Tensor,
@@ -63,10 +64,10 @@ def smile(
     estimate: Tensor,
     reconstruction: Tensor,
     *,
-    unknown_target: Setting = 0.5,
+    unknown_target: Setting = 0.05,
     graph_weight: Setting = 0.5,
-    unknown_weight: Setting = 1.0,
-    even: bool = True,
+    unknown_weight: Setting = 0.1,
+    even: bool = False,
     reconstruction_weight: Setting = 0.001,
     divergence_weight: Setting = 1.0,
 ) -> Tensor:
