@@ -135,14 +135,21 @@ class Registry(Generic[F]):
 
 
 def _hint(name: str, known: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name.lower(), known, n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; choose from: {', '.join(known)}" if known else "; it has none"
 
 
 def _convert(where: str, value: Any, default: Any) -> Any:  # noqa: ANN401  (settings are of any plain type)
-    """A command line gives strings; the default's type says what is meant."""
+    """A command line gives strings; the default's type says what is meant. What is not a number is refused."""
+    found = _of_type(where, value, default)
+    if isinstance(found, float) and found != found:
+        raise SettingError(f"{where}: {value} is not a number")
+    return found
+
+
+def _of_type(where: str, value: Any, default: Any) -> Any:  # noqa: ANN401  (settings are of any plain type)
     if not isinstance(value, str) or isinstance(default, str):
         if isinstance(value, bool) is not isinstance(default, bool) and isinstance(default, bool | int | float):
             raise SettingError(f"{where}: {value!r} is not a {type(default).__name__}")

@@ -216,8 +216,12 @@ def _named(losses: tuple[str, ...]) -> tuple[str, ...]:
     if ALL not in losses:
         return losses
     from spml_annotate.simulate.references import every_loss, left_out
+    from spml_annotate.training.inputs import in_words
 
-    missing = ", ".join(f"{name} ({' and '.join(inputs)})" for name, inputs in left_out().items())
+    by_need: dict[str, list[str]] = {}
+    for name, inputs in left_out().items():
+        by_need.setdefault(in_words(inputs), []).append(name)
+    missing = "; ".join(f"{', '.join(names)} ({need})" for need, names in by_need.items())
     click.echo(f"left out, for stored features do not give what they need: {missing}", err=True)
     return tuple(dict.fromkeys((*every_loss(), *(name for name in losses if name != ALL))))
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from spml_annotate.errors import SettingError
 from spml_annotate.labels import POSITIVE
 from spml_annotate.states import STATES
 from spml_annotate.states.last import LastScores
@@ -46,6 +47,8 @@ class ClassPriorsState(LastScores):
         memory_limit: float = 2.0**31,
     ) -> None:
         super().__init__(labels, storage, memory_limit)
+        if not 0.0 < confidence < 1.0:
+            raise SettingError(f"class-priors.confidence: {confidence} is no probability; it must be between 0 and 1")
         self._confidence, self._slack = confidence, slack
         counts = torch.zeros((labels.shape[0], 1, labels.shape[2]), dtype=torch.float64, device=labels.device)
         for block in row_blocks(tuple(labels.shape)):

@@ -66,6 +66,8 @@ class EmaState(Memory):
         self._device = labels.device
         self._compute = torch.float64 if storage == "float64" else torch.float32
         self._momentum = per_head(momentum, heads, labels.device, "ema.momentum").to(self._compute)
+        if not ((self._momentum >= 0.0) & (self._momentum <= 1.0)).all():
+            raise SettingError(f"ema.momentum: {momentum} is no share of the earlier scores; it must be 0 to 1")
         shape = tuple(labels.shape)
         self.scores = allocate(shape, _DTYPES[storage], labels.device, memory_limit)
         self.chosen = allocate(shape, torch.bool, labels.device, memory_limit)

@@ -250,7 +250,10 @@ class _Fit:
 
     def _end_epoch(self, groups: list[HeadGroup], matrix: HeadMatrix, epoch: int) -> None:
         if not matrix.finite():
-            raise SettingError(f"training ran out of numbers in epoch {epoch + 1}; lower the learning rate")
+            raise SettingError(
+                f"training ran out of numbers in epoch {epoch + 1}; "
+                "lower the learning rate, or check the settings of the loss"
+            )
         logits = matrix.logits(self.judge.features.to(self.device)) if self.judge else None
         for group in groups:
             judged = self.judge.judge(group, logits) if self.judge and logits is not None else None

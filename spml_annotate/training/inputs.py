@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spml_annotate.errors import SettingError
+from spml_annotate.errors import DataError, SettingError
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, LabelKind, LabelMatrix
-from spml_annotate.losses import LOSSES
+from spml_annotate.losses import INPUT_WORDS, LOSSES
 from spml_annotate.registry import Entry
 from spml_annotate.states import STATES
 
@@ -62,11 +62,11 @@ def resolve(
     loss = LOSSES[name]
     state_name = loss.facts.get("state")
     state = STATES[state_name] if state_name else None
-    given = dict(settings or {})
     state_known: Mapping[str, Any] = state.settings if state else {}
-    for key in given:
-        if key not in loss.settings and key not in state_known:
-            loss.checked({key: given[key]})  # raises, with the nearest name
+    both = replace(loss, settings={**state_known, **loss.settings})  # what is wrong is said by the name the user wrote
+    checked = both.checked(settings or {})
+    given = {key: checked[key] for key in settings or {}}
+    _require_some_positives(name, given.get("expected_positives"))
     if expected_positives is not None:
         given.setdefault("expected_positives", float(expected_positives))
     if epochs is not None:
@@ -74,6 +74,14 @@ def resolve(
     loss_settings = loss.checked({k: v for k, v in given.items() if k in loss.settings})
     state_settings = state.checked({k: v for k, v in given.items() if k in state_known}) if state else {}
     return Method(name, loss, loss_settings, state, state_settings)
+
+
+def _require_some_positives(name: str, expected: Any) -> None:  # noqa: ANN401  (a number, or a tensor with one per head)
+    if expected is None:
+        return
+    above = expected > 0.0
+    if not (above if isinstance(above, bool) else bool(above.all())):
+        raise SettingError(f"{name}.expected_positives: {expected} positives per image; it must be above 0")
 
 
 def require_supplied(method: Method) -> None:
@@ -84,9 +92,14 @@ def require_supplied(method: Method) -> None:
     """
     if method.unsupplied:
         raise SettingError(
-            f"{method.name} needs {' and '.join(method.unsupplied)}, which stored features do not give; "
+            f"{method.name} needs {in_words(method.unsupplied)}, which stored features do not give; "
             "choose another loss (`spml-annotate losses`) or call it in a training loop of your own"
         )
+
+
+def in_words(inputs: Sequence[str]) -> str:
+    """Inputs of losses as a reader knows them: a strongly augmented view and a masked view."""
+    return " and ".join(INPUT_WORDS[name] for name in inputs)
 
 
 def usable_labels(
@@ -100,6 +113,7 @@ def usable_labels(
     Raises:
         SettingError: before training starts, if the method needs negatives and there are none, cannot learn from this
             kind of labels, or needs an input that stored features do not give.
+        DataError: if ``as_published`` leaves nothing known.
     """
     if stored_features:
         require_supplied(method)
@@ -113,8 +127,18 @@ def usable_labels(
     if method.oracle:
         _require_all_negatives(method, codes)
     if as_published and not needs:
-        return np.where(codes == NEGATIVE, np.int8(UNKNOWN), codes)
+        return _without_negatives(codes)
     return codes
+
+
+def _without_negatives(codes: NDArray[np.int8]) -> NDArray[np.int8]:
+    negatives = int((codes == NEGATIVE).sum())
+    if negatives and not (codes == POSITIVE).any():
+        raise DataError(
+            f"as published, the {negatives} known negatives are read as unknown, and no positive is known; "
+            "train without it, or label positives first"
+        )
+    return np.where(codes == NEGATIVE, np.int8(UNKNOWN), codes)
 
 
 def _require_kind(method: Method, codes: NDArray[np.int8]) -> None:

@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from project_world import give_features
 
 from spml_annotate.cli import main
 from spml_annotate.labels import Observation
 from spml_annotate.losses import LOSSES
+from spml_annotate.project import Project
 from spml_annotate.training.inputs import resolve
 
 
@@ -75,3 +77,46 @@ def test_as_published_forgets_negatives_and_says_so(answered):
     facts = [json.loads((models / one["version"] / "settings.json").read_text()) for one in (asked, honoured)]
     assert [fact["as_published"] for fact in facts] == [True, False]
     assert facts[0]["key"] != facts[1]["key"]  # other weights
+
+
+@pytest.fixture
+def bare(world, tmp_path):
+    """Images with features, nothing known of any."""
+    with Project.create(tmp_path / "bare", world.classes) as made:
+        made.add_images(world.pictures)
+        give_features(world, made)
+        yield made
+
+
+def test_negatives_alone_read_as_unknown_leave_nothing_and_that_is_said(bare):
+    bare.observe([Observation(0, 3, "no", event="one"), Observation(1, 2, "no", event="two")])
+    assert train(bare, "an").exit_code == 0
+    done = train(bare, "an", "--as-published")
+    assert done.exit_code == 2
+    assert "the 2 known negatives are read as unknown, and no positive is known" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert train(bare, "bce", "--as-published").exit_code == 0  # it needs them, and keeps them
+
+
+@pytest.mark.parametrize(
+    ("loss", "setting", "message"),
+    [
+        ("en", "momentum=2", "momentum: 2.0 is no share"),
+        ("en", "momentum=nan", "en.momentum: nan is not a number"),
+        ("en", "momentum=fast", "en.momentum: 'fast' is not a number"),
+        ("en", "momentm=0.9", "en has no setting 'momentm'; did you mean 'momentum'?"),
+        ("en", "zz=1", "en has no setting 'zz'; choose from: "),
+        ("en", "expected_positives=-1", "en.expected_positives: -1.0 positives per image; it must be above 0"),
+        ("crisp", "confidence=0", "confidence: 0.0 is no probability"),
+        ("sinr-slds", "epsilon=-1", "lower the learning rate, or check the settings of the loss"),
+    ],
+)
+def test_settings_that_cannot_be_are_one_line(project, loss, setting, message):
+    done = train(project, loss, "--set", f"{loss}.{setting}")
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_what_stored_features_do_not_give_is_said_in_words(project):
+    assert "needs a strongly augmented view and a masked view" in train(project, "ignore").stderr

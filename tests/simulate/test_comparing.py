@@ -172,7 +172,7 @@ def test_all_losses_in_one_command(tmp_path):
     done = command(tmp_path, "--loss", "all", "--rounds", "0", "--learning-rate", "0.001,0.01")
     assert done.exit_code == 0, done.output
     assert "left out" in done.stderr
-    assert "scpnet (strong" in done.stderr
+    assert "scpnet, lac (a strongly augmented view)" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     lines = done.stdout.splitlines()
     names = [line.split()[0] for line in lines[2 : 2 + len(every_loss())]]
@@ -203,8 +203,8 @@ def test_many_losses_over_rounds_are_ranked_by_their_curves(tmp_path):
     [
         (("--learning-rate", "fast"), "write a number, several with commas, or auto"),
         (("--learning-rate", "0.1,-1"), "learning rate -1.0"),
-        (("--loss", "vlpl"), "vlpl needs teacher, which stored features do not give"),
-        (("--loss", "all", "--loss", "vlpl"), "vlpl needs teacher"),
+        (("--loss", "vlpl"), "vlpl needs a vision-language model's pseudo-labels, which stored features do not give"),
+        (("--loss", "all", "--loss", "vlpl"), "vlpl needs a vision-language model's pseudo-labels"),
     ],
 )
 def test_what_cannot_be_compared_is_one_line(tmp_path, more, message):
