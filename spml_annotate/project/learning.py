@@ -81,6 +81,7 @@ def train(
             f"--loss {loss} must be told every true negative, which no project knows; it is a reference for "
             "`spml-annotate simulate`: choose another (`spml-annotate losses`)"
         )
+    expected_positives = _one_k(loss, settings, expected_positives)
     with workspace.writing("train"):
         features = workspace.read_features()
         labels = training_labels(workspace, len(features))
@@ -145,6 +146,21 @@ def train(
 
         version = workspace.models.add(fill)
     return Trained(**{**asdict(trained), "version": version.name})
+
+
+def _one_k(loss: str, settings: Mapping[str, Any], given: float | None) -> float | None:
+    """A k that was set for the loss is the one that everything in the training goes by."""
+    from spml_annotate.training.inputs import resolve
+
+    if "expected_positives" not in settings:
+        return given
+    method = resolve(loss, settings)
+    found = float({**method.state_settings, **method.settings}["expected_positives"])
+    if given is not None and given != found:
+        raise SettingError(
+            f"--set {loss}.expected_positives={found:g} and --expected-positives {given:g} differ; give one of them"
+        )
+    return found
 
 
 def _warn_of_lonely_positives(loss: str, codes: NDArray[np.int8]) -> None:

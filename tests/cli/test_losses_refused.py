@@ -120,3 +120,11 @@ def test_settings_that_cannot_be_are_one_line(project, loss, setting, message):
 
 def test_what_stored_features_do_not_give_is_said_in_words(project):
     assert "needs a strongly augmented view and a masked view" in train(project, "ignore").stderr
+
+
+def test_a_k_set_for_the_loss_is_the_k_of_the_training(project):
+    assert "k = 3.00 (" in train(project, "en", "--set", "en.expected_positives=3").stdout
+    done = train(project, "en", "--set", "en.expected_positives=3", "--expected-positives", 4)
+    assert done.exit_code == 2
+    assert "differ; give one of them" in done.stderr
+    assert "at most 80" in train(project, "en", "--set", "en.expected_positives=500").stderr
