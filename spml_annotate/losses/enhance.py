@@ -23,6 +23,7 @@ _MARGIN = 1e-6  # as the authors' code: a Beta distribution with a parameter of 
     family="enhance",
     state="enhanced",
     certainty="B",
+    start="low",  # its soft labels of unknown cells lie well above k/L
     pulls_known="a known positive's target is mu d + (1 - mu), which is below 1; a divergence draws d to one half",
     code_defaults={
         "unknown_target": {
@@ -55,8 +56,10 @@ _MARGIN = 1e-6  # as the authors' code: a Beta distribution with a parameter of 
     },
     differs="as the code has it, where the paper takes samples of the inferred labels and an unbiased estimate of the "
     "risk; exact logarithms where the code adds 1e-5 inside them; the mean of the inferred distribution where the code "
-    "samples once for the reconstruction terms; known negatives, which the code refuses, have target 0 and weight 1; "
-    "the defaults are those that the authors give for yeast, since they train no data set with those of the command line",
+    "samples once for the reconstruction terms; the network that reconstructs features has L hidden units where the "
+    "code's has as many as there are features, and all biases start at 0; known negatives, which the code refuses, "
+    "have target 0 and weight 1; the defaults are those that the authors give for yeast, since they train no data set "
+    "with those of the command line",
 )
 def smile(
     logits: Tensor,
