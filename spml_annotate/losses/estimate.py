@@ -78,8 +78,9 @@ _EXPECTED_DEFAULTS = {
     "expected_positives": {"VOC": 1.5, "COCO": 2.9, "NUS": 1.9, "CUB": 31.5},
 }
 _CHOSEN = (
-    "no code was released; left open by the paper and chosen here: all terms are means over the cells, and a known "
-    "positive is never counted as a negative even when it is no longer expected"
+    "no code was released; left open by the paper and chosen here: all terms are means over the cells, the number of "
+    "expected positives of a class is rounded half up, with several known positives per image K is divided by their "
+    "mean number, and a known positive is never counted as a negative even when it is no longer expected"
 )
 
 

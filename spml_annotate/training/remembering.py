@@ -31,6 +31,10 @@ class RememberingLoss:
     For a loss without memory this is `as_module` that knows the labels; the two further calls do nothing then. It is
     no `nn.Module`: its memory, N x L and more, belongs neither into a model's checkpoint nor onto every device.
 
+    To go on later exactly as if nothing had been: beside the model and the optimiser keep ``epoch``, and
+    ``state.save(path)`` if there is a state, between two steps; then make the loss anew in the same way, before the
+    optimiser, set ``epoch`` and ``state.load(path)``.
+
     Args:
         labels: our codes, int8 [N, L], of all training images, on the device of training.
         seed: of what the state draws.
@@ -38,6 +42,7 @@ class RememberingLoss:
         epochs: how many there will be, for losses with a schedule.
         settings: of the loss and of its state.
         features: [N, D] of the images, for a state that looks at their neighbours (`smile`).
+        as_published: read known negatives as unknown, as the papers' code does, unless the loss needs them.
 
     Raises:
         SettingError: for an unknown loss or setting, or labels that the loss cannot use.
@@ -54,11 +59,17 @@ class RememberingLoss:
         epochs: int = 1,
         settings: Mapping[str, Any] | None = None,
         features: Tensor | None = None,
+        as_published: bool = False,
     ) -> None:
         if labels.ndim != 2:
             raise MismatchError(f"labels have shape {tuple(labels.shape)}; they must be a table [N, L]")
         self.method = resolve(name, settings, expected_positives=expected_positives, epochs=epochs)
-        codes = usable_labels(self.method, labels.detach().cpu().numpy().astype("int8"), stored_features=False)
+        codes = usable_labels(
+            self.method,
+            labels.detach().cpu().numpy().astype("int8"),
+            as_published=as_published,
+            stored_features=False,
+        )
         self._loss = as_module(name, **self.method.settings)
         self.labels = torch.from_numpy(codes).to(labels.device)
         self.epoch, self.epochs = 0, epochs

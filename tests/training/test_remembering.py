@@ -107,3 +107,54 @@ def test_further_views_are_given_by_the_loop(name):
     assert logits.grad.abs().sum() > 0
     given = [view for what, view in views.items() if what in ("strong", "background")]
     assert all(view.grad.abs().sum() > 0 for view in given)
+
+
+def steps_of(name, codes, features, folder, *, stop):
+    """Losses of every step of three epochs; after step ``stop`` everything goes to disk and is made anew."""
+    labels, inputs = torch.from_numpy(codes), torch.from_numpy(features)
+
+    def anew():
+        torch.manual_seed(1)
+        model = torch.nn.Linear(features.shape[1], codes.shape[1])
+        loss = RememberingLoss(name, labels, seed=4, expected_positives=K, epochs=EPOCHS, features=inputs)
+        return model, loss, torch.optim.Adam([{"params": model.parameters()}, *loss.parameter_groups(0.1)], lr=0.1)
+
+    model, loss, optimizer = anew()
+    order = torch.Generator().manual_seed(0)
+    values = []
+    for _ in range(EPOCHS):
+        for rows in torch.randperm(len(codes), generator=order).split(16):
+            value = loss(model(inputs[rows]), rows)
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+            loss.after_step()
+            values.append(value.item())
+            if len(values) == stop:
+                torch.save([model.state_dict(), optimizer.state_dict(), loss.epoch], folder / "kept.pt")
+                if loss.state is not None:
+                    loss.state.save(folder / "state")
+                model, loss, optimizer = anew()
+                kept = torch.load(folder / "kept.pt")
+                model.load_state_dict(kept[0])
+                optimizer.load_state_dict(kept[1])
+                loss.epoch = kept[2]
+                if loss.state is not None:
+                    loss.state.load(folder / "state")
+        loss.end_epoch()
+    return values
+
+
+@pytest.mark.parametrize("stop", [6, 8])  # in the middle of the second epoch, and before its end is told
+@pytest.mark.parametrize("name", [name for name in LOSSES if not resolve(name).unsupplied and not resolve(name).oracle])
+def test_a_loop_goes_on_exactly(name, stop, tmp_path):
+    features, codes = world()
+    assert steps_of(name, codes, features, tmp_path, stop=stop) == steps_of(name, codes, features, tmp_path, stop=None)
+
+
+def test_as_published_reads_known_negatives_as_unknown_unless_they_are_needed():
+    labels = torch.from_numpy(world()[1])
+    assert NEGATIVE in labels
+    assert NEGATIVE not in RememberingLoss("an", labels, as_published=True).labels
+    assert torch.equal(RememberingLoss("bce", labels, as_published=True).labels, labels)
+    assert torch.equal(RememberingLoss("an", labels).labels, labels)
