@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -53,15 +56,16 @@ def show_loss(before: bool | None, name: str, as_json: bool) -> None:
     from spml_annotate.losses import LOSSES
     from spml_annotate.losses.records import absent_method
 
+    name = name.lower() if name.lower() in LOSSES else name
     found = None if name in LOSSES else absent_method(name)
     as_json = as_json or bool(before)
     if found is not None:
-        echo_json(_absent_facts(found)) if as_json else click.echo("\n".join(_absent_lines(found)))
+        echo_json(_absent_facts(found)) if as_json else _say(_absent_lines(found))
         return
     from spml_annotate.training.catalogue import card
 
     shown = card(name)
-    echo_json(_facts(shown)) if as_json else click.echo("\n".join(_card_lines(shown)))
+    echo_json(_facts(shown)) if as_json else _say(_card_lines(shown))
 
 
 @losses.command("states")
@@ -82,6 +86,7 @@ def loss_states(before: bool | None, as_json: bool) -> None:
                     "bytes_per_cell": memory.cell,
                     "bytes_per_cell_with_adam": memory.with_moments,
                     "bytes_per_image": memory.image,
+                    "also_keeps": STATES[name].facts.get("also_keeps", ""),
                     "losses": users,
                 }
                 for name, (summary, memory, users) in found.items()
@@ -89,13 +94,15 @@ def loss_states(before: bool | None, as_json: bool) -> None:
         )
         return
     images, classes = _EXAMPLE
-    click.echo(f"Bytes per image and class, and MB at {images:,} x {classes} (Adam's moments included):\n")
+    _say([f"Bytes per image and class, and MB at {images:,} x {classes} (Adam's moments included):", ""])
     _table(
         [
             (name, f"{memory.with_moments:g}", f"{memory.total(images, classes) / 1e6:,.0f} MB", ", ".join(users))
             for name, (_, memory, users) in found.items()
         ]
     )
+    beside = {name: STATES[name].facts.get("also_keeps", "") for name in found}
+    _say(["", *(f"{name} keeps beside it, not counted here: {words}" for name, words in beside.items() if words)])
 
 
 def _list_losses(as_json: bool) -> None:
@@ -106,7 +113,7 @@ def _list_losses(as_json: bool) -> None:
         echo_json({card.name: _facts(card) for card in found})
         return
     _table([(card.name, card.needs, card.source, card.summary) for card in found])
-    click.echo("\n`losses show NAME`: one of them; `losses states`: what they remember; `losses --missing`: not here.")
+    _say(["", "`losses show NAME`: one of them; `losses states`: what they remember; `losses --missing`: not here."])
 
 
 def _list_missing(as_json: bool) -> None:
@@ -115,7 +122,12 @@ def _list_missing(as_json: bool) -> None:
     if as_json:
         echo_json({found.name: _absent_facts(found) for found in absent_methods()})
         return
-    _table([(found.name, found.source, found.reason) for found in absent_methods()])
+    _table(
+        [
+            (found.name, found.source, found.reason + (f" (losses show {found.loss})" if found.loss else ""))
+            for found in absent_methods()
+        ]
+    )
 
 
 def _facts(shown: Card) -> dict[str, Any]:
@@ -211,8 +223,40 @@ def _settings(settings: Any) -> str:  # noqa: ANN401  (a mapping of settings)
     return ", ".join(f"{k}={v}" for k, v in settings.items())
 
 
+def _room() -> int | None:
+    """Columns of the terminal; None where the output goes to a program, which finds one thing per line easier."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _say(lines: list[str]) -> None:
+    """Print lines, folded in a terminal; what is folded is indented further than its line."""
+    room = _room()
+    for line in lines:
+        indent = " " * (len(line) - len(line.lstrip()))
+        click.echo(line if room is None else _folded(line.lstrip(), room, indent, indent + "    "))
+
+
+def _folded(text: str, room: int, first: str, others: str) -> str:
+    return fill(
+        text,
+        max(room, 40),
+        initial_indent=first,
+        subsequent_indent=others,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 def _table(lines: list[tuple[str, ...]]) -> None:
+    """Columns; in a terminal that is too narrow for them the words of every line below its name."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    room = _room()
+    if room is not None and 2 * len(widths) + sum(widths) > room:
+        for name, *middle, last in lines:
+            first = f"{name:<{widths[0]}}  " + "; ".join(middle)
+            click.echo(_folded(first, room, "  ", " " * 6))
+            click.echo(_folded(last, room, " " * 6, " " * 6))
+        return
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         click.echo(("  " + "  ".join(cells)).rstrip())

@@ -88,7 +88,7 @@ _CHOSEN = (
 def en(logits: Tensor, labels: Tensor, expected: Tensor) -> Tensor:
     """Expected negative: assume negative, but unknown cells that are expected positives weigh nothing.
 
-    [*H, B, L]; with the consistency loss it is `en-cl`.
+    With the consistency loss it is `en-cl`. [*H, B, L].
 
     Inputs:
         expected: 1 for expected positives, 0 for expected negatives, [*H, B, L].

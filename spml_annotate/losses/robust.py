@@ -143,7 +143,7 @@ def gpr(
 ) -> Tensor:
     """Generalised pseudo-label robust loss: `gr` where the teacher says nothing, plus R_k on the number of positives.
 
-    With K and V of `gr`: w (0.9 -log p + 0.1 -log(1-p)) at a pseudo-positive, w = 1-V within its bounds; V -log(1-p) at
+    With K and V of `gr`: w (-0.9 log p - 0.1 log(1-p)) at a pseudo-positive, w = 1-V within its bounds; -V log(1-p) at
     a pseudo-negative. R_k times its weight is added once per batch. [*H, B, L].
 
     Inputs:

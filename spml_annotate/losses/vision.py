@@ -40,7 +40,7 @@ def vlpl(
 ) -> Tensor:
     """Entropy maximisation with pseudo-positives of a vision-language model, smoothed and of less weight.
 
-    Known cells: cross-entropy. Unknown cells: w (0.9 -log p + 0.1 -log(1-p)) at a pseudo-positive, nothing at a
+    Known cells: cross-entropy. Unknown cells: w (-0.9 log p - 0.1 log(1-p)) at a pseudo-positive, nothing at a
     pseudo-negative, minus the weighted entropy where the model says nothing. [*H, B, L].
 
     Inputs:

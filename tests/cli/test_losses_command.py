@@ -1,6 +1,9 @@
 """``losses``: the list, one loss, the states, and what is not here."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -78,6 +81,7 @@ def test_states():
     text = run("states")
     assert [line.split()[0] for line in text.splitlines() if line.startswith("  ")] == list(STATES)
     assert "79 MB" in next(line for line in text.splitlines() if "learned" in line)
+    assert "enhanced keeps beside it, not counted here: two small networks" in text
     assert json.loads(run("states", "--json"))["ema"]["bytes_per_cell"] == 3.0
 
 
@@ -86,3 +90,46 @@ def test_an_unknown_name_is_one_line_with_the_nearest():
     assert result.exit_code == 2
     assert "there is no loss 'entropy-max'" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_the_case_of_a_name_does_not_matter():
+    assert run("EN") == run("en")
+
+
+def test_what_is_not_here_points_to_what_is():
+    line = next(line for line in run("--missing").splitlines() if line.startswith("  SCL "))
+    assert line.endswith("the expected negatives of the same paper are here (losses show en)")
+    assert not [line for line in run("--missing").splitlines() if line.endswith((" are", " is"))]
+
+
+def in_a_terminal(columns, *words):
+    """What a terminal of so many columns shows."""
+    reader, writer = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "spml_annotate", "losses", *words],
+        stdout=writer,
+        env={**os.environ, "COLUMNS": str(columns)},
+    ) as process:
+        os.close(writer)
+        shown = b""
+        while True:
+            try:
+                part = os.read(reader, 1 << 16)
+            except OSError:  # the other end is closed
+                break
+            if not part:
+                break
+            shown += part
+    os.close(reader)
+    assert process.returncode == 0
+    return shown.decode().replace("\r", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no pseudo-terminals")
+@pytest.mark.parametrize(("columns", "words"), [(80, ()), (120, ("--missing",)), (80, ("smile",))])
+def test_a_terminal_is_never_overrun(columns, words):
+    text = in_a_terminal(columns, *words)
+    assert max(len(line) for line in text.splitlines()) <= columns
+    assert " ".join(text.split()).count(" ") > 100  # nothing is cut off
+    if not words:
+        assert [line.split()[0] for line in text.splitlines() if line[:2] == "  " and line[2] != " "] == list(LOSSES)
