@@ -18,9 +18,12 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], None]) -> Non
     atomic), is forced to the disk, and only then takes the name. If anything fails, ``path`` stays as it was.
 
     Raises:
-        DataError: if the folder is missing, not writable or full. Other errors of ``write`` pass through.
+        DataError: if the folder is missing, not writable or full, or if ``path`` is a device or a pipe, whose place the
+            file would take. Other errors of ``write`` pass through.
     """
     path = Path(path)
+    if _is_no_file(path):
+        raise DataError(f"cannot write {path}: it is a device or a pipe, not a file; name an ordinary file")
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -41,6 +44,13 @@ def write_text(path: str | Path, text: str) -> None:
         file.write(content)
 
     write_atomically(path, write)
+
+
+def _is_no_file(path: Path) -> bool:
+    """Whether a path leads to something that must not be replaced: /dev/null, /dev/stdout, a named pipe."""
+    if path.is_symlink() and os.readlink(path).startswith("/proc/"):  # an open file of this process
+        return True
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def force_to_disk(file: BinaryIO) -> None:

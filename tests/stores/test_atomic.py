@@ -81,3 +81,16 @@ def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
     folder.mkdir(mode=0o500)
     with pytest.raises(DataError, match=r"locked.*Permission denied"):
         write_text(folder / "file", "x")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_is_no_file_is_never_replaced(tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to("/proc/self/fd/1")
+    for path in (pipe, link):
+        with pytest.raises(DataError, match="it is a device or a pipe, not a file; name an ordinary file"):
+            write_text(path, "new")
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert names(tmp_path) == ["link", "pipe"]
