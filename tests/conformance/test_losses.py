@@ -68,6 +68,15 @@ def test_shape_type_and_finiteness(name, shape, kind):
     assert call(name, single).dtype == torch.float32
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_swept_setting_may_have_another_precision(name, dtype):
+    inputs = over_tensors(example(name, (2, 6, 4)), lambda t: t.to(dtype) if t.is_floating_point() else t)
+    for setting, value in float_settings(name).items():
+        swept = {setting: torch.tensor([value, 0.4 * value], dtype=torch.float64).view(2, 1, 1)}
+        assert torch.isfinite(call(name, inputs, **swept)).all()
+        assert gradient(name, inputs, **swept).dtype == dtype
+
+
 def test_one_table_of_labels_serves_all_heads(name):
     inputs = example(name, (3, 5, 4))
     shared = inputs["labels"][0]
@@ -161,6 +170,8 @@ def test_extreme_logits(name, kind, dtype):
         inputs["estimate"] = inputs["estimate"].round()  # beliefs of exactly 0 and 1
     assert torch.isfinite(call(name, inputs)).all()
     assert torch.isfinite(gradient(name, inputs)).all()
+    if not LOSSES[name].facts["pulls_known"] or name in PULLS_ONLY_WITH:  # nor does rounding push the wrong way
+        assert not pushed_against(name, inputs).any()
 
 
 def test_no_side_effects_and_no_memory(name):
