@@ -73,7 +73,7 @@ def _or(value: float, other: float) -> float:
 _COLUMNS = (
     ("1 positive per image", "map_single"),
     ("AUBC", "aubc"),
-    ("full checks, same hours", "map_checks"),
+    ("full checks", "map_checks"),
     ("all labels", "map_full"),
 )
 

@@ -19,7 +19,7 @@ from spml_annotate.acquire import PRICES
 from spml_annotate.formats.dataset import VALIDATION, Dataset
 from spml_annotate.labels import POSITIVE
 from spml_annotate.resources import resource
-from spml_annotate.simulate.comparing import compare, compares, comparison_table
+from spml_annotate.simulate.comparing import MANY, compare, compares, comparison_table
 from spml_annotate.simulate.curves import SHARES, summarize
 from spml_annotate.simulate.figure import draw, rendered
 from spml_annotate.simulate.figure_many import draw_levels, draw_many
@@ -43,6 +43,12 @@ COLUMNS = (
     *((f"h to {share:.0%}", f"hours_to_{share:.0%}", 2) for share in SHARES),
     ("h to all", "hours_to_everything", 2),
     ("mAP, all labels", "map_full", 3),
+)
+
+_LANES = (
+    "<em>random-images</em> spends the same hours on whole random images, fully checked, from hour zero. "
+    "The other lines start with one positive on every training image (SPL), go through partial labels and end with "
+    "everything known (FAL)."
 )
 
 
@@ -162,8 +168,11 @@ def text_table(summary: Mapping[str, Any]) -> str:
 
 
 def text_comparison(summary: Mapping[str, Any]) -> str:
-    """The comparison of the losses as an aligned table for a terminal: one line per loss."""
-    return _aligned(comparison_table(summary["losses"]), words=1)
+    """The comparison of the losses as an aligned table for a terminal: one line per loss, what it shows below."""
+    note = "test mAP, mean ± standard deviation over the seeds; full checks: of random images, for the same hours"
+    if "aubc" in summary["losses"][0]:
+        note += "\nAUBC: test mAP, mean over log hours and over the strategies that start from one positive per image"
+    return f"{_aligned(comparison_table(summary['losses']), words=1)}\n\n{note}"
 
 
 def _aligned(lines: Sequence[Sequence[str]], *, words: int) -> str:
@@ -189,7 +198,7 @@ def _page(dataset: Dataset, summary: Mapping[str, Any], rows: Sequence[Row], svg
         "seeds": str(plan["seeds"]),
         "first label": plan["first_label"],
         **({"known negatives": "read as unknown, as published"} if plan.get("as_published") else {}),
-        "validation sample": _validation_note(summary["validation"]),
+        "validation": _validation_note(summary["validation"]),
         "classes without a test positive": f"{summary['classes_left_out']} (left out of every mean)",
     }
     shown = ("loss", "strategy", "seed", "round", "hours", "labels", "known_share", "map", "positives_known")
@@ -201,7 +210,9 @@ def _page(dataset: Dataset, summary: Mapping[str, Any], rows: Sequence[Row], svg
         title=html.escape(f"{dataset.name}: what each hour of labelling buys"),
         figure=svg[svg.index("<svg") :],
         facts="".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items()),
-        table=_html_table(table(summary)) + _comparison(summary),
+        caption=_caption(plan),
+        comparison=_comparison(summary),
+        table=_html_table(table(summary)),
         prices=_html_table(prices, numbers=False),
         rounds=_html_table([list(shown), *([_number(row[c]) for c in shown] for row in rows)]),
         version=html.escape(plan["version"]),
@@ -214,7 +225,16 @@ def _comparison(summary: Mapping[str, Any]) -> str:
     note = (
         "Test mAP, mean ± standard deviation over the seeds. References are told more than people say: not to choose."
     )
-    return f'{_html_table(comparison_table(summary["losses"]))}<p class="note">{note}</p>'
+    shown = _html_table(comparison_table(summary["losses"]))
+    return f'<h2>Losses side by side</h2>\n<div class="scroll">{shown}</div>\n<p class="note">{note}</p>'
+
+
+def _caption(plan: Mapping[str, Any]) -> str:
+    """What the lines of the figure are; `_figure` decides which figure it is."""
+    if not plan["rounds"] and not plan["hours"]:
+        return "Each mark is the mean over the seeds, the line through it one standard deviation to either side."
+    spread = "" if len(plan["losses"]) > MANY else ", the band one standard deviation"
+    return f"Each line is the mean over the seeds{spread}. {_LANES}"
 
 
 def _html_table(lines: Sequence[Sequence[str]], *, numbers: bool = True) -> str:

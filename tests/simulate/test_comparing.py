@@ -185,6 +185,11 @@ def test_all_losses_in_one_command(tmp_path):
     assert reached == sorted(reached, reverse=True)
     assert "aubc" not in summary["losses"][0]
     assert (tmp_path / "out" / "curves.png").stat().st_size > 10_000
+    assert max(map(len, lines[:-1])) <= 120  # as wide as a terminal; the last line holds a path
+    assert "test mAP, mean ± standard deviation over the seeds" in done.stdout
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "Each mark is the mean over the seeds" in page  # the figure has no bands
+    assert page.index("Losses side by side") < page.index("Losses and strategies")
 
 
 def test_many_losses_over_rounds_are_ranked_by_their_curves(tmp_path):
@@ -196,6 +201,9 @@ def test_many_losses_over_rounds_are_ranked_by_their_curves(tmp_path):
     picture = (tmp_path / "out" / "curves.svg").read_text("utf-8")
     assert picture.count("<svg") == 1
     assert "AUBC" in done.stdout.splitlines()[0]
+    assert max(map(len, done.stdout.splitlines()[:-1])) <= 120
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "Each line is the mean over the seeds. " in page  # many losses are drawn without bands
 
 
 @pytest.mark.parametrize(
