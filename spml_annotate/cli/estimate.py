@@ -60,6 +60,10 @@ def estimate_k(
     the known positives, which needs no checked image but is rough; a number of yours. A k given to `train` goes before
     the saved one, that before the checked sample, and that before the default, which is 1.5 or what is known already.
     """
+    from spml_annotate.stores.atomic import check_target
+
+    if out is not None:
+        check_target(out)  # before anything is saved
     with open_project(folder) as project:
         found = project.estimate_expected_positives(
             expected_positives=expected_positives, held_out=held_out, save=save, seed=seed, device=device

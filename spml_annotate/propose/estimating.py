@@ -72,7 +72,7 @@ def from_sample(codes: Codes) -> Estimate:
     return Estimate(
         expected_positives=k,
         low=max(k - half, 0.0),
-        high=k + half,
+        high=min(k + half, float(codes.shape[1])),
         if_no=certain,
         if_yes=certain + float((~known).sum()) / images,
         images=images,

@@ -22,14 +22,30 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], None]) -> Non
             file would take. Other errors of ``write`` pass through.
     """
     path = Path(path)
-    if _is_no_file(path):
-        raise DataError(f"cannot write {path}: it is a device or a pipe, not a file; name an ordinary file")
+    _refuse_devices(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as file:
             write(file)
             force_to_disk(file)
         publish(temporary, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        _remove(temporary)
+
+
+def check_target(path: str | Path) -> None:
+    """Say before long work that `write_atomically` could not write there.
+
+    Raises:
+        DataError: if the folder is missing or not writable, or ``path`` is a device or a pipe.
+    """
+    path = Path(path)
+    _refuse_devices(path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        temporary.open("xb").close()
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
@@ -46,11 +62,11 @@ def write_text(path: str | Path, text: str) -> None:
     write_atomically(path, write)
 
 
-def _is_no_file(path: Path) -> bool:
-    """Whether a path leads to something that must not be replaced: /dev/null, /dev/stdout, a named pipe."""
-    if path.is_symlink() and os.readlink(path).startswith("/proc/"):  # an open file of this process
-        return True
-    return path.exists() and not path.is_file() and not path.is_dir()
+def _refuse_devices(path: Path) -> None:
+    """Raise DataError for what must not be replaced: /dev/null, /dev/stdout, a named pipe."""
+    open_file = path.is_symlink() and os.readlink(path).startswith("/proc/")  # of this process
+    if open_file or (path.exists() and not path.is_file() and not path.is_dir()):
+        raise DataError(f"cannot write {path}: it is a device or a pipe, not a file; name an ordinary file")
 
 
 def force_to_disk(file: BinaryIO) -> None:

@@ -83,3 +83,10 @@ def test_a_user_s_mistake_is_one_line(folder):
 def test_selective_loss_trains_with_the_project_s_class_priors(folder):
     options = ("--set", "csl.mode=selective", "--set", "csl.prior_threshold=0.2", "--epochs", 3, "--device", "cpu")
     assert ": csl on 40 images" in shell(folder, "train", "--loss", "csl", *options)
+
+
+def test_a_place_that_cannot_be_written_is_said_before_a_k_is_saved(folder, tmp_path):
+    place = tmp_path / "nowhere" / "priors.csv"
+    assert "cannot write" in shell(folder, "estimate-k", "--save", "3", "--out", place, code=2)
+    assert json.loads(shell(folder, "estimate-k", "--json"))["used"]["saved"] is False
+    assert not list(tmp_path.glob("**/*.tmp"))
