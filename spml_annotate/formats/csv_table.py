@@ -26,8 +26,27 @@ from spml_annotate.progress import progress
 __all__ = ["load_csv", "save_csv_long", "save_csv_onehot"]
 
 
-@FORMATS.register("csv-onehot", holds="dataset", suffixes=(), save=save_csv_onehot)
-@FORMATS.register("csv", holds="dataset", suffixes=(".csv",), save=save_csv_long)
+_CAN = frozenset({"several", "negatives", "unknown", "splits"})
+
+
+@FORMATS.register(
+    "csv-onehot",
+    loads="dataset",
+    saves=save_csv_onehot,
+    suffixes=(),
+    is_folder=False,
+    can=_CAN,
+    notes="A column per class: 1 positive, 0 negative, -1 unknown.",
+)
+@FORMATS.register(
+    "csv",
+    loads="dataset",
+    saves=save_csv_long,
+    suffixes=(".csv",),
+    is_folder=False,
+    can=_CAN,
+    notes="A line per label: value 1 positive, 0 negative; a cell without a line is unknown.",
+)
 def load_csv(
     path: str | Path,
     *,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spml_annotate.errors import DataError, MismatchError
 from spml_annotate.formats.images import SPLIT_NAMES
 from spml_annotate.formats.text import check_text, check_unicode
-from spml_annotate.labels import NEGATIVE, POSITIVE
+from spml_annotate.labels import NEGATIVE, POSITIVE, LabelMatrix
 from spml_annotate.taxonomy import Taxonomy
 
 HUMAN = "human"
@@ -164,6 +164,18 @@ class LabelTable:
         )
 
     __hash__ = None  # type: ignore[assignment]  # arrays inside: equality is by content, hashing is not offered
+
+    def matrix(self) -> LabelMatrix:
+        """One code per cell [N, L]: a person's word goes before a proposal's, the latest before earlier ones.
+
+        Of two words of one time the one given last counts.
+        """
+        cells = self.rows * len(self.taxonomy) + self.labels
+        order = np.lexsort((np.arange(len(self)), self.times, self.sources == HUMAN, cells))
+        last = np.append(np.diff(cells[order]) != 0, True) if len(self) else np.zeros(0, dtype=bool)
+        chosen = order[last]
+        shape = len(self.image_ids), len(self.taxonomy)
+        return LabelMatrix.from_cells(self.rows[chosen], self.labels[chosen], self.values[chosen], shape)
 
     def without_labels(self) -> NDArray[np.int64]:
         """Rows of the images that have no label, ascending."""

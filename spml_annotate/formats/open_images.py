@@ -8,7 +8,7 @@ classes. It is replaced before the labels are, so a crash between the two leaves
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,8 +26,8 @@ from spml_annotate.stores.atomic import write_atomically, write_text
 from spml_annotate.taxonomy import Taxonomy
 
 
-def save_open_images(path: str | Path, table: LabelTable) -> None:
-    """Write ``path`` (CSV) and the manifest beside it."""
+def save_open_images(path: str | Path, table: LabelTable, *, pictures: Mapping[str, Path] | None = None) -> None:
+    """Write ``path`` (CSV) and the manifest beside it; the pictures have no place in it."""
     path = Path(path)
 
     def write(file: BinaryIO) -> None:
@@ -39,7 +39,15 @@ def save_open_images(path: str | Path, table: LabelTable) -> None:
     write_atomically(path, write)
 
 
-@FORMATS.register("open-images", holds="table", suffixes=(), save=save_open_images)
+@FORMATS.register(
+    "open-images",
+    loads="table",
+    saves=save_open_images,
+    suffixes=(),
+    is_folder=False,
+    can=frozenset({"several", "negatives", "unknown", "splits", "scores", "provenance"}),
+    notes="A line per label: Confidence 1 positive, 0 negative; a cell without a line is unknown.",
+)
 def load_open_images(path: str | Path, *, taxonomy: Taxonomy | None = None) -> LabelTable:
     """Labels in the style of Open Images.
 

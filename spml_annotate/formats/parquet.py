@@ -9,7 +9,7 @@ for people and other programs; it is written last and is not read back.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -34,8 +34,10 @@ _BLOCK = 1_000_000
 _COLUMNS = ("row", "image", "split", "label", "value", "source", "score", "annotator", "time", "shown")
 
 
-def save_parquet(folder: str | Path, table: LabelTable) -> None:
+def save_parquet(folder: str | Path, table: LabelTable, *, pictures: Mapping[str, Path] | None = None) -> None:
     """Write ``labels.parquet`` and ``manifest.json`` into a folder, which is made if it is missing.
+
+    The pictures have no place in it.
 
     Raises:
         DataError: if the folder cannot be written.
@@ -60,7 +62,15 @@ def save_parquet(folder: str | Path, table: LabelTable) -> None:
     write_text(folder / MANIFEST, text)
 
 
-@FORMATS.register("parquet", holds="table", suffixes=(".parquet",), save=save_parquet)
+@FORMATS.register(
+    "parquet",
+    loads="table",
+    saves=save_parquet,
+    suffixes=(".parquet",),
+    is_folder=True,
+    can=frozenset({"several", "negatives", "unknown", "splits", "scores", "provenance"}),
+    notes="A line per label: value 1 positive, 0 negative; a cell without a line is unknown.",
+)
 def load_parquet(folder: str | Path) -> LabelTable:
     """The table that `save_parquet` wrote.
 
