@@ -170,12 +170,16 @@ class LabelTable:
 
         Of two words of one time the one given last counts.
         """
+        chosen = self.standing()
+        shape = len(self.image_ids), len(self.taxonomy)
+        return LabelMatrix.from_cells(self.rows[chosen], self.labels[chosen], self.values[chosen], shape)
+
+    def standing(self) -> NDArray[np.int64]:
+        """Which labels `matrix` has: one per cell, in the order of row and label."""
         cells = self.rows * len(self.taxonomy) + self.labels
         order = np.lexsort((np.arange(len(self)), self.times, self.sources == HUMAN, cells))
         last = np.append(np.diff(cells[order]) != 0, True) if len(self) else np.zeros(0, dtype=bool)
-        chosen = order[last]
-        shape = len(self.image_ids), len(self.taxonomy)
-        return LabelMatrix.from_cells(self.rows[chosen], self.labels[chosen], self.values[chosen], shape)
+        return order[last]
 
     def without_labels(self) -> NDArray[np.int64]:
         """Rows of the images that have no label, ascending."""

@@ -1,0 +1,50 @@
+"""The picture files that go into an export: found for every image, then copied or linked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from spml_annotate.errors import DataError
+
+
+def picture_files(path: str | Path, ids: Iterable[str], pictures: Mapping[str, Path] | None, what: str) -> list[Path]:
+    """The file of every image.
+
+    Args:
+        path: of the export, for messages.
+        ids: of the images.
+        pictures: image id → file.
+        what: the name of the format.
+
+    Raises:
+        DataError: if there are none, or one is missing.
+    """
+    if pictures is None:
+        raise DataError(f"{path}: {what} holds the pictures themselves; export with --images copy or --images link")
+    files = []
+    for name in ids:
+        file = pictures.get(name)
+        if file is None or not file.is_file():
+            why = "nothing says which file it is" if file is None else f"there is no file {file}"
+            raise DataError(f"{path}: image {name!r} cannot be exported, {why}; bring it back or leave the image out")
+        files.append(file)
+    return files
+
+
+def put_picture(source: Path, target: Path, *, link: bool) -> None:
+    """Copy a picture, or give it a further name where the file system can; folders on the way are made."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not (link and _linked(source, target)):
+        shutil.copyfile(source, target)
+
+
+def _linked(source: Path, target: Path) -> bool:
+    """Whether a hard link could be made; across file systems it cannot."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        return False
+    return True
