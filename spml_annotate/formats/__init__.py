@@ -35,7 +35,16 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
 )
 """What a format may hold, in words."""
 
-_MODULES = ("csv_table", "features_npz", "folder", "open_images", "parquet")
+_MODULES = (
+    "coco",
+    "csv_table",
+    "features_npz",
+    "folder",
+    "open_images",
+    "parquet",
+    "huggingface",
+    "huggingface_parquet",
+)
 
 
 def _load() -> None:

@@ -179,7 +179,8 @@ class LabelTable:
         cells = self.rows * len(self.taxonomy) + self.labels
         order = np.lexsort((np.arange(len(self)), self.times, self.sources == HUMAN, cells))
         last = np.append(np.diff(cells[order]) != 0, True) if len(self) else np.zeros(0, dtype=bool)
-        return order[last]
+        chosen: NDArray[np.int64] = order[last]
+        return chosen
 
     def without_labels(self) -> NDArray[np.int64]:
         """Rows of the images that have no label, ascending."""

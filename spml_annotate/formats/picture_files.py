@@ -41,6 +41,24 @@ def put_picture(source: Path, target: Path, *, link: bool) -> None:
         shutil.copyfile(source, target)
 
 
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels, as stored; only the head of the file is read.
+
+    Raises:
+        DataError: if it is no picture.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return picture.size
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"{path}: its size cannot be read ({reason}); export without pictures, or leave the image out"
+        ) from None
+
+
 def _linked(source: Path, target: Path) -> bool:
     """Whether a hard link could be made; across file systems it cannot."""
     try:
