@@ -123,11 +123,11 @@ class LabelCollector:
             metadata=metadata,
         )
 
-    def _silent(self, taxonomy: Taxonomy, images: int) -> Iterator[tuple[int, int]]:
+    def _silent(self, taxonomy: Taxonomy, images: int) -> Iterator[list[int]]:
+        """[row, label] of every cell without a word."""
         known = np.zeros((images, len(taxonomy)), dtype=bool)
         known[np.array(self._rows, dtype=np.int64), np.array(self._labels, dtype=np.int64)] = True
-        for row, label in np.argwhere(~known).tolist():
-            yield row, label
+        yield from np.argwhere(~known).tolist()
 
 
 def value_code(value: object) -> int:
