@@ -1,0 +1,128 @@
+"""Who labelled the exported images, how long it took, and what may have bent their answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spml_annotate.labels import POSITIVE, LabelMatrix
+from spml_annotate.project.reporting import image_kinds
+from spml_annotate.project.sample import checked_sample
+from spml_annotate.workspace import Workspace
+
+IMPORT = "import:"
+_FEW = 5
+"""Fewer checked positives, or expected ones, of a class than this say nothing of how often it is named first."""
+
+
+@dataclass(frozen=True)
+class People:
+    """Standing answers about the exported images.
+
+    ``annotators`` are (name, answers), most answers first; ``imported`` the same by file. ``shown`` of ``told`` answers
+    yes or no were given while a proposal for the cell was shown. ``newest`` is the Unix time of the newest answer that
+    has one. ``hours`` include answers that were changed or taken back.
+    """
+
+    annotators: tuple[tuple[str, int], ...]
+    imported: tuple[tuple[str, int], ...]
+    hours: float
+    told: int
+    shown: int
+    unsure: int
+    newest: float
+
+    @property
+    def day(self) -> str:
+        """Date of the newest answer (UTC), empty if no answer has a time."""
+        return datetime.fromtimestamp(self.newest, UTC).strftime("%Y-%m-%d") if self.newest > 0 else ""
+
+
+def people_of(workspace: Workspace, rows: NDArray[np.int64]) -> People:
+    """Count who said what of the images in ``rows``."""
+    inside = np.zeros(len(workspace.images), dtype=bool)
+    inside[rows] = True
+    annotators: Counter[str] = Counter()
+    imported: Counter[str] = Counter()
+    told = shown = unsure = 0
+    newest = 0.0
+    for (row, _), words in workspace.folded().words.items():
+        for _, word in words if inside[row] else ():
+            if word.source.startswith(IMPORT):
+                imported[word.source.removeprefix(IMPORT)] += 1
+            else:
+                annotators[word.annotator] += 1
+            told += word.answer in ("yes", "no")
+            shown += word.answer in ("yes", "no") and word.shown
+            unsure += word.answer not in ("yes", "no")
+            newest = max(newest, word.time)
+    seconds = sum(said.seconds for said in workspace.log if inside[said.row])
+    return People(_ordered(annotators), _ordered(imported), seconds / 3600.0, told, shown, unsure, newest)
+
+
+def biases(workspace: Workspace, rows: NDArray[np.int64], people: People, conflicts: int) -> Iterator[str]:
+    """What is known to bend the labels, one sentence each."""
+    yield _of_shown(people)
+    cells = workspace.folded().matrix
+    matrix = LabelMatrix.from_dense(cells.dense(rows)) if len(rows) else cells
+    kinds = image_kinds(matrix) if len(rows) else {"SPL": 0}
+    if kinds["SPL"]:
+        yield (
+            f"First-label bias: of {kinds['SPL']} of {len(rows)} images only one positive is known. People name the "
+            "largest, most central or most nameable thing first, so that classes which stand out are over-represented "
+            "there; a class that is not named is unknown, not absent."
+        )
+        yield from _named_first(workspace, matrix)
+    said = np.zeros(len(workspace.images), dtype=bool)
+    said[[row for row, _ in workspace.folded().words]] = True
+    unseen = int((~said[rows]).sum())
+    if unseen:
+        yield f"Nobody has looked at {unseen} of {len(rows)} images."
+    if people.unsure:
+        yield f"{people.unsure} answers were that the annotator could not tell; those cells are unknown, not at random."
+    if conflicts:
+        policy = workspace.settings.policy
+        yield f"Annotators disagree about {conflicts} cells, which the policy `{policy}` has settled or left unknown."
+    elif len(people.annotators) == 1:
+        yield "One annotator gave all the answers: nothing tells of mistakes that this person makes."
+
+
+def _of_shown(people: People) -> str:
+    if not people.told:
+        return "There are no answers of people."
+    percent = 100 * people.shown / people.told
+    if not people.shown:
+        return f"No answer of {people.told} was given while a proposal was shown."
+    return (
+        f"{people.shown} of {people.told} answers ({percent:.1f} %) were given while a proposal for the class was "
+        "shown; people tend to agree with what they are shown."
+    )
+
+
+def _named_first(workspace: Workspace, matrix: LabelMatrix) -> Iterator[str]:
+    """Classes named much more or less often, where only one is named, than a checked sample shows them."""
+    sample = checked_sample(workspace)
+    if not sample.enough:
+        return
+    rows, labels, values = matrix.cells()
+    single = np.bincount(rows, minlength=matrix.shape[0]) == 1
+    named = np.bincount(labels[(values == POSITIVE) & single[rows]], minlength=matrix.shape[1])
+    there = (sample.codes == POSITIVE).sum(axis=0)
+    if not there.sum() or not named.sum():
+        return
+    expected = named.sum() * there / there.sum()
+    ratio = np.where((there >= _FEW) & (expected >= _FEW), named / np.maximum(expected, 1e-9), 1.0)
+    for words, chosen in (("more", np.argsort(-ratio, kind="stable")), ("less", np.argsort(ratio, kind="stable"))):
+        far = [c for c in chosen[:3].tolist() if (ratio[c] > 1.5 if words == "more" else ratio[c] < 1 / 1.5)]
+        if far:
+            listed = ", ".join(f"{workspace.taxonomy.names[c]} ({ratio[c]:.1f} times)" for c in far)
+            yield f"Named {words} often as the only class than their share of the checked positives: {listed}."
+
+
+def _ordered(counter: Counter[str]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(counter.items(), key=lambda item: (-item[1], item[0])))
