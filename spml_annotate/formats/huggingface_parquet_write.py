@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from spml_annotate.formats.export import LabelTable
 from spml_annotate.formats.huggingface_read import MANIFEST
 from spml_annotate.formats.huggingface_words import LISTS, ImageWords
 from spml_annotate.formats.manifest import manifest, to_json
-from spml_annotate.formats.picture_files import picture_files
+from spml_annotate.formats.picture_files import picture_files, shards_of
 from spml_annotate.stores.folders import check_folder, write_folder
 
 KEY = b"huggingface"
@@ -51,7 +51,7 @@ def save_huggingface_parquet(
     def write(folder: Path) -> None:
         (folder / "data").mkdir()
         for split, rows in words.splits():
-            shards = list(_shards(rows.tolist(), files, max(shard_images, 1), shard_bytes))
+            shards = list(shards_of(rows.tolist(), files, shard_images, shard_bytes))
             for number, shard in enumerate(shards):
                 name = f"{split}-{number:05d}-of-{len(shards):05d}.parquet"
                 _write_shard(folder / "data" / name, schema, words, shard, files)
@@ -83,23 +83,6 @@ def _schema(words: ImageWords, *, with_pictures: bool) -> Any:  # noqa: ANN401  
         fields.append((name, pa.list_(item)))
     about = {"info": {"features": _features(words, with_pictures=with_pictures)}}
     return pa.schema(fields).with_metadata({KEY: json.dumps(about, ensure_ascii=False).encode()})
-
-
-def _shards(
-    rows: Sequence[int], files: Sequence[Path] | None, most_images: int, most_bytes: int
-) -> Iterator[list[int]]:
-    """Rows cut into shards; an empty split has one empty shard."""
-    shard: list[int] = []
-    size = 0
-    for row in rows:
-        more = files[row].stat().st_size if files is not None else 0
-        if shard and (len(shard) >= most_images or size + more > most_bytes):
-            yield shard
-            shard, size = [], 0
-        shard.append(row)
-        size += more
-    if shard or not rows:
-        yield shard
 
 
 def _write_shard(

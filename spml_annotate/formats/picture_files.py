@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from spml_annotate.errors import DataError
@@ -57,6 +57,23 @@ def picture_size(path: Path) -> tuple[int, int]:
         raise DataError(
             f"{path}: its size cannot be read ({reason}); export without pictures, or leave the image out"
         ) from None
+
+
+def shards_of(
+    rows: Sequence[int], files: Sequence[Path] | None, most_images: int, most_bytes: int
+) -> Iterator[list[int]]:
+    """Rows cut into shards of at most so many images and about so many bytes; without rows there is one empty shard."""
+    shard: list[int] = []
+    size = 0
+    for row in rows:
+        more = files[row].stat().st_size if files is not None else 0
+        if shard and (len(shard) >= most_images or size + more > most_bytes):
+            yield shard
+            shard, size = [], 0
+        shard.append(row)
+        size += more
+    if shard or not rows:
+        yield shard
 
 
 def _linked(source: Path, target: Path) -> bool:
