@@ -37,6 +37,8 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
 
 _MODULES = (
     "coco",
+    "voc",
+    "spml_npy",
     "csv_table",
     "features_npz",
     "folder",
@@ -44,6 +46,7 @@ _MODULES = (
     "parquet",
     "huggingface",
     "huggingface_parquet",
+    "webdataset",
 )
 
 
