@@ -34,20 +34,57 @@ SHOWN = 10
 )
 @click.option("--skip-unknown", is_flag=True, help="Leave out images that the project lacks instead of refusing FILE.")
 @click.option("--splits", is_flag=True, help="Take the images' splits from FILE, too.")
+@click.option(
+    "--format",
+    "form",
+    metavar="NAME",
+    help="How FILE is written; `spml-annotate formats`. [default: what it looks like]",
+)
+@click.option("--prefix", default="", metavar="NAME/", help="Put before every image name of FILE.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="FORMAT.SETTING=VALUE",
+    help="Set a setting of the reader, such as voc.difficult=positive. Repeatable.",
+)
 @project_option
 @json_option
 @verbosity
 def import_labels(
-    file: Path, annotator: str, missing: Missing, skip_unknown: bool, splits: bool, folder: Path, as_json: bool
+    file: Path,
+    annotator: str,
+    missing: Missing,
+    skip_unknown: bool,
+    splits: bool,
+    form: str | None,
+    prefix: str,
+    assignments: tuple[str, ...],
+    folder: Path,
+    as_json: bool,
 ) -> None:
     """Add labels that exist already; the same FILE again changes nothing.
 
-    FILE is a CSV (one column per class, or image,label[,value][,split], or in the style of Open Images), an export
-    (.parquet) or a features file (.npz). Images are matched by their path relative to the folder that was added.
+    FILE is a file or folder in any format that is read: CSV (one column per class, or image,label[,value][,split]),
+    Open Images, COCO, Pascal VOC, Label Studio, Hugging Face, ... or an export of another project. Images are matched
+    by their path relative to the folder that was added. Proposals in FILE are left out: they are nobody's answer.
     """
+    from spml_annotate.formats.telling import tell_format
+
+    kind = tell_format(file, form)
+    settings = parse_assignments(assignments)
+    if strange := sorted(set(settings) - {kind}):
+        raise SettingError(f"--set {strange[0]}...: {file} is read as {kind}; write --set {kind}.SETTING=VALUE")
     with open_project(folder) as project:
         done = project.import_labels(
-            file, annotator=annotator, missing=missing, skip_unknown=skip_unknown, splits=splits
+            file,
+            annotator=annotator,
+            missing=missing,
+            skip_unknown=skip_unknown,
+            splits=splits,
+            format=kind,
+            prefix=prefix,
+            settings=settings.get(kind, {}),
         )
     if as_json:
         echo_json(asdict(done))
@@ -58,6 +95,8 @@ def import_labels(
     )
     if done.left_out:
         click.echo(f"{done.left_out} labels left out: their images are not in the project")
+    if done.proposals:
+        click.echo(f"{done.proposals} proposals in the file were left out: they are nobody's answer")
     if done.moved:
         click.echo(f"{done.moved} images changed their split")
 

@@ -1,24 +1,28 @@
-"""Labels that exist already: from a CSV, an export or a features file into the log of answers."""
+"""Labels that exist already, in any format that is read, into the log of answers."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from spml_annotate.errors import DataError
+from spml_annotate.formats import FORMATS
 from spml_annotate.formats.dataset import Dataset
 from spml_annotate.formats.export import HUMAN, LabelTable
-from spml_annotate.formats.images import rows_by_id
+from spml_annotate.formats.images import clean_id, rows_by_id
+from spml_annotate.formats.telling import tell_format
 from spml_annotate.labels import NEGATIVE, POSITIVE, Answer, Observation
 from spml_annotate.workspace import Workspace
 
 Missing = Literal["unknown", "negative"]
 EXAMPLES = 3
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class Cell(NamedTuple):
@@ -33,7 +37,10 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Imported:
-    """What `import_labels` did: labels in the file, how many were new, images that they are on, what was left out."""
+    """What `import_labels` did: labels in the file, how many were new, images that they are on, what was left out.
+
+    ``proposals`` counts labels that nobody gave; they are never imported as answers.
+    """
 
     file: str
     labels: int
@@ -43,12 +50,15 @@ class Imported:
     negatives: int
     left_out: int
     moved: int
+    format: str = ""
+    proposals: int = 0
 
 
 @dataclass(frozen=True)
 class _Content:
     cells: list[Cell]
     splits: dict[str, int]
+    proposals: int = 0
 
 
 def import_labels(
@@ -59,6 +69,9 @@ def import_labels(
     missing: Missing = "unknown",
     skip_unknown: bool = False,
     splits: bool = False,
+    format: str | None = None,
+    prefix: str = "",
+    settings: Mapping[str, object] = _NOTHING,
 ) -> Imported:
     """Add the labels of a file as answers with the source ``import:<file name>``; they cost no seconds.
 
@@ -66,22 +79,26 @@ def import_labels(
 
     Args:
         workspace: the project.
-        path: a CSV (one-hot, long, or in the style of Open Images), an export (``.parquet`` or its folder; people's
-            labels only), or a features file ``.npz`` (its labels).
+        path: a file or folder in a format that is read; of formats that say who gave a label, people's labels only.
         annotator: who gave the labels, where the file does not say.
         missing: what a cell means that the file says nothing of; ``negative`` is right only for files that name every
             positive of their images.
         skip_unknown: leave out images that the project lacks instead of refusing the file.
         splits: take the images' splits from the file, too.
+        format: name in `FORMATS`; told by the file's name and content if None.
+        prefix: put before every image name of the file, for images that were added with it or from a folder above.
+        settings: of the format's reader.
 
     Raises:
         DataError: for a file that cannot be read, or that names images or classes which the project lacks; with their
-            number and the first of them. Nothing is added then.
+            number and the first of them. Nothing is added then. SettingError: for an unknown format or setting.
     """
     path = Path(path)
-    content = _read(path, annotator, missing)
+    kind = tell_format(path, format)
+    content = _read(path, kind, annotator, missing, settings)
     with workspace.writing("import-labels"):
         rows = rows_by_id(workspace.images.ids())
+        content = _matched(content, rows, prefix)
         left_out = _check(workspace, path, content, rows, skip_unknown)
         kept = [cell for cell in content.cells if cell.image in rows]
         added = workspace.log.append(_observations(workspace, path, kept, rows))
@@ -96,33 +113,35 @@ def import_labels(
         negatives=int((values == NEGATIVE).sum()),
         left_out=left_out,
         moved=moved,
+        format=kind,
+        proposals=content.proposals,
     )
 
 
-def _read(path: Path, annotator: str, missing: Missing) -> _Content:
-    suffix = path.suffix.lower()
-    if path.is_dir() or suffix == ".parquet":
-        from spml_annotate.formats.parquet import load_parquet
-
-        return _of_table(load_parquet(path), annotator, missing)
-    if suffix == ".npz":
-        from spml_annotate.formats.features_npz import load_features
-
-        return _of_dataset(load_features(path), annotator, missing)
-    if _open_images(path):
-        from spml_annotate.formats.open_images import load_open_images
-
-        return _of_table(load_open_images(path), annotator, missing)
-    from spml_annotate.formats.csv_table import load_csv
-
-    return _of_dataset(load_csv(path), annotator, missing)
+def _read(path: Path, kind: str, annotator: str, missing: Missing, settings: Mapping[str, object]) -> _Content:
+    entry = FORMATS[kind]
+    checked = entry.checked(settings)
+    options = {name: checked[name] for name in settings}
+    completes = missing == "negative" and "complete" in entry.settings  # the reader knows what its format leaves open
+    if completes:
+        options["complete"] = True
+    found = entry.function(path, **options)
+    if isinstance(found, LabelTable):
+        if missing == "negative" and not completes:
+            raise DataError(f"{path}: {kind} says of every label what it is; leave --map-missing out")
+        return _of_table(found, annotator)
+    return _of_dataset(found, annotator, missing)
 
 
-def _open_images(path: Path) -> bool:
-    from spml_annotate.formats.text import read_records
+def _matched(content: _Content, rows: dict[str, int], prefix: str) -> _Content:
+    r"""The same labels by the names that the images have here: with the prefix, and with ``/`` for ``\``."""
 
-    header = next(iter(read_records(path)), None)
-    return header is not None and header.fields[0].strip() == "ImageID"
+    def here(name: str) -> str:
+        name = prefix + name
+        return name if name in rows else clean_id(name)
+
+    cells = [cell._replace(image=here(cell.image)) for cell in content.cells]
+    return replace(content, cells=cells, splits={here(name): code for name, code in content.splits.items()})
 
 
 def _of_dataset(dataset: Dataset, annotator: str, missing: Missing) -> _Content:
@@ -135,15 +154,14 @@ def _of_dataset(dataset: Dataset, annotator: str, missing: Missing) -> _Content:
     return _Content(cells, dict(zip(dataset.image_ids, dataset.split.tolist(), strict=True)))
 
 
-def _of_table(table: LabelTable, annotator: str, missing: Missing) -> _Content:
-    if missing == "negative":
-        raise DataError("an export says of every label what it is; leave --map-missing out")
+def _of_table(table: LabelTable, annotator: str) -> _Content:
     cells = [
         Cell(label.image, label.label, label.value, label.annotator or annotator, label.time)
         for label in table
         if label.source == HUMAN
     ]
-    return _Content(cells, dict(zip(table.image_ids, table.split.tolist(), strict=True)))
+    splits = dict(zip(table.image_ids, table.split.tolist(), strict=True))
+    return _Content(cells, splits, len(table) - len(cells))
 
 
 def _check(workspace: Workspace, path: Path, content: _Content, rows: dict[str, int], skip_unknown: bool) -> int:
@@ -180,7 +198,8 @@ def _known(workspace: Workspace, name: str) -> bool:
 def _observations(
     workspace: Workspace, path: Path, cells: Iterable[Cell], rows: dict[str, int]
 ) -> Iterator[Observation]:
-    digest = _digest(path)
+    cells = list(cells)
+    digest = _digest(path, cells)
     for image, label, value, annotator, time in cells:
         row, column = rows[image], workspace.taxonomy.column(label)
         answer: Answer = "yes" if value == POSITIVE else "no"
@@ -188,11 +207,13 @@ def _observations(
         yield Observation(row, column, answer, annotator, f"import:{path.name}", time=time, event=event)
 
 
-def _digest(path: Path) -> str:
-    if path.is_dir():
-        from spml_annotate.formats.parquet import LABELS
+def _digest(path: Path, cells: Iterable[Cell]) -> str:
+    """Hash of a file's bytes; of a folder's labels, for it may hold pictures, too."""
+    from spml_annotate.formats.parquet import LABELS
 
-        path = path / LABELS
+    path = path / LABELS if (path / LABELS).is_file() else path
+    if path.is_dir():
+        return hashlib.sha256(repr(sorted(cells)).encode()).hexdigest()[:16]
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 

@@ -22,7 +22,6 @@ from spml_annotate.project.exporting.choices import (
     Unknown,
     as_splits,
     format_of,
-    settings_of,
     written,
 )
 from spml_annotate.project.exporting.labels import Content, content_of
@@ -157,7 +156,7 @@ def _write(
     workspace: Workspace, out: Path, kind: str, choices: Choices, content: Content, told: Told, card: str
 ) -> None:
     facts = FORMATS[kind].facts
-    settings = {"link": True} if choices.images == "link" and "link" in settings_of(facts["saves"]) else {}
+    settings = {"link": True} if choices.images == "link" else {}
 
     def write(path: Path) -> None:
         pictures = None if choices.images == "none" else _pictures(workspace, content)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from spml_annotate.formats.dataset import SPLITS
 from spml_annotate.project.exporting.choices import Choices
 from spml_annotate.project.exporting.labels import Content
-from spml_annotate.project.exporting.people import People, biases, people_of
+from spml_annotate.project.exporting.people import People, biases, people_of, plain
 from spml_annotate.project.exporting.quality import Quality, Share
 from spml_annotate.project.exporting.report import ClassCount, total
 from spml_annotate.project.proposing import Proposed
@@ -56,7 +56,7 @@ def card_of(workspace: Workspace, content: Content, choices: Choices, suggested:
         ("Licence", iter([told.licence.strip() or "Not stated."])),
         ("Version", _version(people)),
     )
-    title = f"# Data card: {_plain(workspace.settings.name)}"
+    title = f"# Data card: {plain(workspace.settings.name)}"
     return "\n\n".join([title, *(f"## {name}\n\n" + "\n".join(lines) for name, lines in sections)]) + "\n"
 
 
@@ -103,9 +103,9 @@ def _contents(content: Content, choices: Choices, told: Told) -> _Section:
 def _people(workspace: Workspace, people: People, conflicts: int, names: bool) -> _Section:
     yield f"- {_count(len(people.annotators), 'annotator')}, {people.hours:.2f} hours of their time"
     for number, (name, answers) in enumerate(people.annotators, start=1):
-        yield f"- {_plain(name) if names else f'annotator {number}'}: {_count(answers, 'answer')}"
+        yield f"- {plain(name) if names else f'annotator {number}'}: {_count(answers, 'answer')}"
     for name, answers in people.imported:
-        yield f"- imported from `{_plain(name)}`: {_count(answers, 'label')}"
+        yield f"- imported from `{plain(name)}`: {_count(answers, 'label')}"
     yield f"- {conflicts} cells on which they disagree; policy between them: {workspace.settings.policy}"
 
 
@@ -153,7 +153,7 @@ def _classes(told: Told) -> _Section:
     for count, quality in zip(told.counts, judged, strict=True):
         shares = [_share(quality.positive_precision), _share(quality.positive_recall)] if quality else ["-", "-"]
         cells = [
-            _plain(count.name),
+            plain(count.name),
             f"{count.human_positive} / {count.human_negative}",
             f"{count.proposed_positive} / {count.proposed_negative}",
             f"{count.model_positive} / {count.model_negative + count.assumed_negative}",
@@ -176,10 +176,3 @@ def _share(share: Share) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" + "s" * (number != 1)
-
-
-def _plain(text: str) -> str:
-    """A name that cannot break a table or a line of Markdown."""
-    for sign in "\\|`*_<>[]":
-        text = text.replace(sign, "\\" + sign)
-    return " ".join(text.split())

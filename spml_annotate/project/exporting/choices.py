@@ -82,6 +82,8 @@ class Choices:
             if wanted and capability not in can:
                 others = ", ".join(other for other in written() if capability in FORMATS[other].facts["can"])
                 raise SettingError(f"{option}: {name} holds no {capability}; choose from: {others or 'no format'}")
+        if self.images == "link" and "link" not in settings_of(FORMATS[name].facts["saves"]):
+            raise SettingError(f"--images link: {name} holds the bytes of pictures themselves; use --images copy")
 
 
 def written() -> list[str]:

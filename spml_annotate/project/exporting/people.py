@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from spml_annotate.labels import POSITIVE, LabelMatrix
 from spml_annotate.project.reporting import image_kinds
 from spml_annotate.project.sample import checked_sample
+from spml_annotate.propose.estimating import wilson
 from spml_annotate.workspace import Workspace
 
 IMPORT = "import:"
-_FEW = 5
-"""Fewer checked positives, or expected ones, of a class than this say nothing of how often it is named first."""
+SHOWN = 5
+"""Classes that are named as examples."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _of_shown(people: People) -> str:
 
 
 def _named_first(workspace: Workspace, matrix: LabelMatrix) -> Iterator[str]:
-    """Classes named much more or less often, where only one is named, than a checked sample shows them."""
+    """Classes whose share of the positives named alone lies clearly off their share of a checked sample's positives."""
     sample = checked_sample(workspace)
     if not sample.enough:
         return
@@ -113,15 +114,23 @@ def _named_first(workspace: Workspace, matrix: LabelMatrix) -> Iterator[str]:
     single = np.bincount(rows, minlength=matrix.shape[0]) == 1
     named = np.bincount(labels[(values == POSITIVE) & single[rows]], minlength=matrix.shape[1])
     there = (sample.codes == POSITIVE).sum(axis=0)
-    if not there.sum() or not named.sum():
-        return
-    expected = named.sum() * there / there.sum()
-    ratio = np.where((there >= _FEW) & (expected >= _FEW), named / np.maximum(expected, 1e-9), 1.0)
-    for words, chosen in (("more", np.argsort(-ratio, kind="stable")), ("less", np.argsort(ratio, kind="stable"))):
-        far = [c for c in chosen[:3].tolist() if (ratio[c] > 1.5 if words == "more" else ratio[c] < 1 / 1.5)]
+    of_named, of_there = np.full_like(named, named.sum()), np.full_like(there, there.sum())
+    (named_low, named_high), (low, high) = wilson(named, of_named), wilson(there, of_there)
+    for words, distance in (("more", named_low - high), ("less", low - named_high)):
+        far = [label for label in np.argsort(-distance, kind="stable")[:SHOWN].tolist() if distance[label] > 0]
         if far:
-            listed = ", ".join(f"{workspace.taxonomy.names[c]} ({ratio[c]:.1f} times)" for c in far)
-            yield f"Named {words} often as the only class than their share of the checked positives: {listed}."
+            parts = (f"{plain(workspace.taxonomy.names[c])} ({named[c]} against {there[c]})" for c in far)
+            yield (
+                f"Named alone {words} often than a checked sample shows them (of {named.sum()} such labels, against "
+                f"{there.sum()} checked positives): {', '.join(parts)}."
+            )
+
+
+def plain(text: str) -> str:
+    """A name that cannot break a table or a line of Markdown."""
+    for sign in "\\|`*_<>[]":
+        text = text.replace(sign, "\\" + sign)
+    return " ".join(text.split())
 
 
 def _ordered(counter: Counter[str]) -> tuple[tuple[str, int], ...]:
