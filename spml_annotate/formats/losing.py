@@ -15,6 +15,7 @@ from spml_annotate.formats.text import csv_line
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, LabelMatrix
 from spml_annotate.stores.atomic import write_atomically
 
+_BLOCK = 65_536
 SIDE_COLUMNS = ("image", "label", "value", "source", "score", "annotator", "time", "shown", "split")
 
 
@@ -102,13 +103,17 @@ def _provenance(table: LabelTable, matrix: LabelMatrix) -> Iterator[str]:
 
 
 def _lines(table: LabelTable) -> Iterator[list[str]]:
-    for label in table:
-        score = "" if np.isnan(label.score) else repr(label.score)
-        said = [label.image, label.label, str(label.value), label.source, score, label.annotator]
-        yield [*said, repr(label.time), str(int(label.shown)), label.split]
     names = {code: name for name, code in SPLITS.items()}
+    splits = [names[code] for code in table.split.tolist()]
+    for start in range(0, len(table), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        columns = (getattr(table, name)[part].tolist() for name in LabelTable.columns())
+        for row, label, value, source, score, annotator, time, shown in zip(*columns, strict=True):
+            number = "" if score != score else repr(score)
+            said = [table.image_ids[row], table.taxonomy.names[label], str(value), source, number, annotator]
+            yield [*said, repr(time), str(int(shown)), splits[row]]
     for row in table.without_labels().tolist():
-        yield [table.image_ids[row], *[""] * 7, names[int(table.split[row])]]
+        yield [table.image_ids[row], *[""] * 7, splits[row]]
 
 
 def _count(number: int, what: str) -> str:
