@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from spml_annotate.errors import DataError
 
-
 _QUOTED = re.compile(r'[,"\r\n]').search
 
 
