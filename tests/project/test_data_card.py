@@ -25,16 +25,16 @@ def test_it_states_source_people_and_what_is_not_known(project, tmp_path):
     )
     text = card(project, tmp_path / "out")
     for line in (
-        "- Pictures from: `pictures`",
+        "- Pictures from: pictures",
         "- 60 images (60 train, 0 validation, 0 test) of 60 in the project",
         "- 2 annotators, 1.00 hours of their time",
         "- annotator 1: 2 answers",
         "- annotator 2: 1 answer",
-        "- imported from `one.csv`: 60 labels",
-        "- 1 cells on which they disagree; policy between them: unanimous",
+        "- imported from one.csv: 60 labels",
+        "- 1 cell on which they disagree; policy between them: unanimous",
         "No model has a part in these labels.",
         "1 of 62 answers (1.6 %) were given while a proposal for the class was shown",
-        "1 answers were that the annotator could not tell",
+        "annotators could not tell (1 times)",
         f"- spml-annotate {__version__}",
         "- Newest answer: 2023-11-15",
         "## Licence\n\nNot stated.",

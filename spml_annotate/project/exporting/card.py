@@ -63,25 +63,26 @@ def card_of(workspace: Workspace, content: Content, choices: Choices, suggested:
 def _source(workspace: Workspace, content: Content) -> _Section:
     table = content.table
     splits = ", ".join(f"{int((table.split == code).sum())} {name}" for name, code in SPLITS.items())
-    yield f"- Pictures from: {', '.join(f'`{name}`' for name in _folders(workspace, content)) or 'not stated'}"
+    yield f"- Pictures from: {', '.join(_folders(workspace, content)) or 'not stated'}"
     yield f"- {len(table.image_ids)} images ({splits}) of {len(workspace.images)} in the project"
     inside = set(content.rows.tolist())
     copies, broken = (len(inside & set(found)) for found in (workspace.images.duplicates(), workspace.images.errors()))
-    yield f"- {copies} exact copies of other images; {broken} that cannot be read"
+    yield f"- Exact copies of other images among them: {copies}; images that cannot be read: {broken}"
     for why, count in content.left_out.items():
         if count:
-            yield f"- {count} images left out: {why}"
+            yield f"- Left out: {_count(count, 'image')} ({why})"
 
 
 def _folders(workspace: Workspace, content: Content) -> list[str]:
     """Last names of the folders that the images were added from; whole paths would tell of somebody's computer."""
     paths, ids = workspace.images.paths(), workspace.images.ids()
-    found: dict[str, None] = {}
+    found: set[str] = set()
     for row in content.rows.tolist():
-        path, name = paths[row].replace(os.sep, "/"), ids[row]
-        folder = path.removesuffix("/" + name) if path.endswith("/" + name) else path.rpartition("/")[0]
-        found.setdefault(folder.rpartition("/")[2])
-    return sorted(name for name in found if name)
+        path, name = paths[row].replace(os.sep, "/").split("/"), ids[row].split("/")
+        while len(path) > 1 and name and path[-1] == name[-1]:
+            path, name = path[:-1], name[:-1]
+        found.add(path[-1])
+    return sorted(plain(name) for name in found if name)
 
 
 def _contents(content: Content, choices: Choices, told: Told) -> _Section:
@@ -105,8 +106,8 @@ def _people(workspace: Workspace, people: People, conflicts: int, names: bool) -
     for number, (name, answers) in enumerate(people.annotators, start=1):
         yield f"- {plain(name) if names else f'annotator {number}'}: {_count(answers, 'answer')}"
     for name, answers in people.imported:
-        yield f"- imported from `{plain(name)}`: {_count(answers, 'label')}"
-    yield f"- {conflicts} cells on which they disagree; policy between them: {workspace.settings.policy}"
+        yield f"- imported from {plain(name)}: {_count(answers, 'label')}"
+    yield f"- {_count(conflicts, 'cell')} on which they disagree; policy between them: {workspace.settings.policy}"
 
 
 def _methods(workspace: Workspace, choices: Choices, suggested: Proposed | None) -> _Section:

@@ -85,10 +85,13 @@ def biases(workspace: Workspace, rows: NDArray[np.int64], people: People, confli
     if unseen:
         yield f"Nobody has looked at {unseen} of {len(rows)} images."
     if people.unsure:
-        yield f"{people.unsure} answers were that the annotator could not tell; those cells are unknown, not at random."
+        yield (
+            f"Of some cells annotators could not tell ({people.unsure} times): these are unknown, and not at random, but "
+            "the hard ones."
+        )
     if conflicts:
         policy = workspace.settings.policy
-        yield f"Annotators disagree about {conflicts} cells, which the policy `{policy}` has settled or left unknown."
+        yield f"Annotators disagree (cells: {conflicts}); the policy `{policy}` has settled them or left them unknown."
     elif len(people.annotators) == 1:
         yield "One annotator gave all the answers: nothing tells of mistakes that this person makes."
 
