@@ -86,8 +86,8 @@ def biases(workspace: Workspace, rows: NDArray[np.int64], people: People, confli
         yield f"Nobody has looked at {unseen} of {len(rows)} images."
     if people.unsure:
         yield (
-            f"Of some cells annotators could not tell ({people.unsure} times): these are unknown, and not at random, but "
-            "the hard ones."
+            f"Of some cells annotators could not tell ({people.unsure} times): these are unknown, and not at random but "
+            "because they are hard."
         )
     if conflicts:
         policy = workspace.settings.policy
