@@ -12,8 +12,10 @@ others do not open, has the splits, and ``classes.json`` the names of the classe
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import NamedTuple
 
 import numpy as np
@@ -141,6 +143,8 @@ def _phase(folder: Path, phase: str, use: str, bias: str) -> _Phase:
     images = _read(path)
     if images.ndim != 1 or images.dtype.kind != "U":
         raise DataError(f"{path}: this is {images.dtype} {list(images.shape)}, not a list of file names")
+    if not _is_unicode(images):
+        raise DataError(f"{path}: a file name has characters that there are not; the file is damaged, make it again")
     source, meaning = _labels_path(folder, phase, use, bias)
     codes = _ours(source, meaning)
     split_path = _array_path(folder, phase, "split")
@@ -151,6 +155,14 @@ def _phase(folder: Path, phase: str, use: str, bias: str) -> _Phase:
         if length != len(images):
             raise MismatchError(f"{file}: {length} rows, but {path.name} has {len(images)} images")
     return _Phase(images.tolist(), codes, split.astype(np.int8))
+
+
+def _is_unicode(texts: NDArray[np.generic]) -> bool:
+    """NumPy makes strings of any four bytes, and Python fails on some of them without a proper error."""
+    if not texts.size or not texts.dtype.itemsize:
+        return True
+    points = np.ascontiguousarray(texts).view(np.dtype(np.uint32).newbyteorder(texts.dtype.byteorder))
+    return bool(points.max() <= sys.maxunicode)
 
 
 def _labels_path(folder: Path, phase: str, use: str, bias: str) -> tuple[Path, Mapping[int, int]]:
@@ -178,7 +190,7 @@ def _read(path: Path) -> NDArray[np.generic]:
         found: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")  # type: ignore[no-untyped-call]
     except OSError as error:
         raise unreadable(path, error) from None
-    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError) as error:
+    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError, TokenError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(f"{path}: this is not a NumPy array, or it is damaged ({reason}); make it again") from None
     return found

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from PIL import Image
 from strategies_formats import tables
 
-from spml_annotate.errors import DataError, MismatchError, SettingError
+from spml_annotate.errors import DataError, MismatchError, SettingError, SpmlError
 from spml_annotate.formats.export import LabelTable
 from spml_annotate.formats.images import clean_id
 from spml_annotate.formats.spml_npy import load_spml_npy, save_spml_npy
@@ -156,6 +156,24 @@ def test_damaged_files(tmp_path, content):
     (tmp_path / "formatted_train_labels.npy").write_bytes(content)
     with pytest.raises(DataError, match=r"formatted_train_labels\.npy: this is"):
         load_spml_npy(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:Reading `.npy` or `.npz` file required additional header parsing:UserWarning")
+def test_files_with_any_byte_changed_are_refused_or_read(tmp_path):
+    save_spml_npy(tmp_path / "out", LabelTable.of(Taxonomy(("cat",)), ["a", "é"], [0, 2], [0], [0], [1]))
+    refused = []
+    for file in sorted((tmp_path / "out").glob("*.npy")):
+        whole = file.read_bytes()
+        for place in range(0, len(whole), 2):
+            for changed in (whole[:place], whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :]):
+                file.write_bytes(changed)
+                try:
+                    assert len(load_spml_npy(tmp_path / "out")) <= 2
+                except SpmlError as error:
+                    refused.append(str(error))
+        file.write_bytes(whole)
+    assert len(refused) > 300
+    assert not any("\n" in message for message in refused)
 
 
 def test_python_objects_are_not_loaded(tmp_path):
