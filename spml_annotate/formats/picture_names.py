@@ -17,12 +17,13 @@ _SPLIT_WORD = re.compile(
 _MOST_BYTES, _MOST_BYTES_OF_A_PART = 800, 200
 
 
-def file_names(ids: Sequence[str], files: Sequence[Path]) -> list[str]:
+def file_names(ids: Sequence[str], files: Sequence[Path], *, split_words: bool = False) -> list[str]:
     """A relative path with ``/`` for every image: its id if that will do, else ``images/<number>`` with the suffix.
 
     Args:
         ids: N image ids.
         files: the picture of each.
+        split_words: whether words such as "train" will do, for readers that do not take them for the split.
     """
     taken: set[str] = set()
     folders: set[str] = set()
@@ -30,7 +31,7 @@ def file_names(ids: Sequence[str], files: Sequence[Path]) -> list[str]:
     for row, (name, file) in enumerate(zip(ids, files, strict=True)):
         plain = _plain(name)
         above = _above(plain)
-        if not _fits(name) or plain in taken or plain in folders or any(part in taken for part in above):
+        if not _fits(name, split_words) or plain in taken or plain in folders or any(part in taken for part in above):
             found.append(_numbered(row, file))
             continue
         taken.add(plain)
@@ -49,13 +50,17 @@ def _numbered(row: int, file: Path) -> str:
     return f"images/{row:08d}{suffix_of(file)}"
 
 
-def _fits(name: str) -> bool:
+def _fits(name: str, split_words: bool) -> bool:
     parts = name.split("/")
     if any(
         not part or part[0] in "._ " or part[-1] in ". " or len(part.encode()) > _MOST_BYTES_OF_A_PART for part in parts
     ):
         return False
-    if _ODD.search(name) or _SPLIT_WORD.search(name) or re.match(r"images/\d+\.", name, re.IGNORECASE):
+    if (
+        _ODD.search(name)
+        or (not split_words and _SPLIT_WORD.search(name))
+        or re.match(r"images/\d+\.", name, re.IGNORECASE)
+    ):
         return False
     return Path(name).suffix.lower() in IMAGE_SUFFIXES and len(name.encode()) <= _MOST_BYTES
 

@@ -13,6 +13,9 @@ from spml_annotate.formats.text import read_records, unreadable
 _IN_FOLDERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "parquet": ("labels.parquet",),
+        "fiftyone": ("samples.json",),
+        "datumaro": ("annotations/*.json",),
+        "datumaro": ("annotations/*.json",),
         "voc": ("Annotations", "ImageSets", "VOC2*", "VOCdevkit", "*/Annotations", "*/ImageSets"),
         "spml-npy": ("formatted_*.npy", "*_labels_obs.npy"),
         "webdataset": ("*.tar", "*/*.tar"),
@@ -49,6 +52,9 @@ def readable() -> list[str]:
 
 
 def _of_folder(path: Path) -> str | None:
+    coco = next(iter(sorted(path.glob("annotations/instances_*.json"))), None)
+    if coco is not None:
+        raise DataError(f"{path}: this is a folder in the manner of COCO; name one of its files, such as {coco}")
     for name, patterns in _IN_FOLDERS.items():
         if name in FORMATS and any(next(path.glob(pattern), None) is not None for pattern in patterns):
             return name
