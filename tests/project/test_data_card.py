@@ -34,7 +34,7 @@ def test_it_states_source_people_and_what_is_not_known(project, tmp_path):
         "- 1 cell on which they disagree; policy between them: unanimous",
         "No model has a part in these labels.",
         "1 of 62 answers (1.6 %) were given while a proposal for the class was shown",
-        "annotators could not tell (1 times)",
+        "Annotators could not tell (1 times)",
         f"- spml-annotate {__version__}",
         "- Newest answer: 2023-11-15",
         "## Licence\n\nNot stated.",

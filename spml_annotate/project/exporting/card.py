@@ -119,6 +119,11 @@ def _methods(workspace: Workspace, choices: Choices, suggested: Proposed | None)
     yield f"- Model {model.name}: loss `{metrics['loss']}`, trained on {metrics['images']} images"
     yield f"- Features: `{settings['features']}`"
     yield f"- Epoch chosen by: {metrics['selected_by']}"
+    if metrics["validation_map"] is not None:
+        checked = _count(metrics["validation_images"], "checked image")
+        yield f"- Mean average precision {metrics['validation_map']:.3f} on {checked}"
+    if choices.soft:
+        yield "- Probabilities are those of the model as it is; nobody has calibrated them"
     if suggested is None:
         return
     basis = ", ".join(f"{count} {name}" for name, count in suggested.basis().items() if count)

@@ -85,10 +85,8 @@ def biases(workspace: Workspace, rows: NDArray[np.int64], people: People, confli
     if unseen:
         yield f"Nobody has looked at {unseen} of {len(rows)} images."
     if people.unsure:
-        yield (
-            f"Of some cells annotators could not tell ({people.unsure} times): these are unknown, and not at random but "
-            "because they are hard."
-        )
+        times = f"{people.unsure} times"
+        yield f"Annotators could not tell ({times}); such cells are unknown not by chance, but because they are hard."
     if conflicts:
         policy = workspace.settings.policy
         yield f"Annotators disagree (cells: {conflicts}); the policy `{policy}` has settled them or left them unknown."
