@@ -15,7 +15,6 @@ _IN_FOLDERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "parquet": ("labels.parquet",),
         "fiftyone": ("samples.json",),
         "datumaro": ("annotations/*.json",),
-        "datumaro": ("annotations/*.json",),
         "voc": ("Annotations", "ImageSets", "VOC2*", "VOCdevkit", "*/Annotations", "*/ImageSets"),
         "spml-npy": ("formatted_*.npy", "*_labels_obs.npy"),
         "webdataset": ("*.tar", "*/*.tar"),
