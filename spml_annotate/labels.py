@@ -28,6 +28,8 @@ ANSWERS: tuple[str, ...] = get_args(Answer)
 Codes = NDArray[np.int8]
 Rows = NDArray[np.int64]
 
+_BLOCK = 1 << 16
+
 
 class Observation(NamedTuple):
     """One answer of one person about one class on one image; never changed once written.
@@ -153,14 +155,17 @@ class LabelMatrix:
         labels = np.asarray(labels)
         if labels.ndim != 2:
             raise DataError(f"labels must be a table [N, L], not an array of shape {labels.shape}")
-        wrong = ~np.isin(labels, CODES)
-        if wrong.any():
-            row, label = (int(i[0]) for i in np.nonzero(wrong))
-            raise DataError(
-                f"labels[{row}, {label}] is {labels[row, label]}: the codes are 1 positive, 0 negative, -1 unknown"
-            )
-        rows, columns = np.nonzero(labels != UNKNOWN)
-        return cls._sorted(rows, columns, labels[rows, columns].astype(np.int8), labels.shape)
+        indptr = np.zeros(len(labels) + 1, dtype=np.int64)
+        indices, values = [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.int8)]
+        for start in range(0, len(labels), _BLOCK):  # a pair of 8-byte numbers per known cell would be large
+            block = labels[start : start + _BLOCK]
+            _check_codes(block, start)
+            rows, columns = np.nonzero(block != UNKNOWN)
+            indptr[start + 1 : start + 1 + len(block)] = np.bincount(rows, minlength=len(block))
+            indices.append(columns.astype(np.int32))
+            values.append(block[rows, columns].astype(np.int8))
+        np.cumsum(indptr, out=indptr)
+        return cls(indptr, np.concatenate(indices), np.concatenate(values), int(labels.shape[1]))
 
     @classmethod
     def from_cells(
@@ -269,6 +274,15 @@ class LabelMatrix:
     def __repr__(self) -> str:
         rows, columns = self.shape
         return f"LabelMatrix({rows} images x {columns} classes, {self.known} known, {self.kind().value})"
+
+
+def _check_codes(labels: NDArray[np.integer], first: int) -> None:
+    wrong = ~np.isin(labels, CODES)
+    if wrong.any():
+        row, label = (int(i[0]) for i in np.nonzero(wrong))
+        raise DataError(
+            f"labels[{first + row}, {label}] is {labels[row, label]}: the codes are 1 positive, 0 negative, -1 unknown"
+        )
 
 
 def _whole_numbers(numbers: Sequence[int] | Rows | Codes) -> Rows:
