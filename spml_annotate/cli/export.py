@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spml_annotate.cli.options import echo_json, json_option, verbosity
+from spml_annotate.cli.options import echo_json, json_option, settings_for, verbosity
 from spml_annotate.cli.projects import open_project, project_option
 
 if TYPE_CHECKING:
@@ -72,6 +72,13 @@ SHOWN = 5
     type=click.Choice(["none", "copy", "link"]),
     help="For formats that hold pictures: none, copies, or hard links where the file system can. [default: copy]",
 )
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="FORMAT.SETTING=VALUE",
+    help="Set a setting of the writer, such as webdataset.shard_images=5000. Repeatable.",
+)
 @click.option("--licence", default="", metavar="TEXT", help="Licence of the data set, for its card.")
 @click.option("--names", is_flag=True, help="Name annotators in the data card; without it they are numbered.")
 @project_option
@@ -87,6 +94,7 @@ def export(
     unknown: Unknown,
     splits: str,
     images: Images | None,
+    assignments: tuple[str, ...],
     licence: str,
     names: bool,
     folder: Path,
@@ -96,10 +104,14 @@ def export(
 
     What the format cannot hold is said, and written to OUT.lost.csv. An interrupted export leaves what was there.
     """
+    from spml_annotate.project.exporting.choices import format_of
+
+    kind = format_of(out, form)
+    settings = settings_for(kind, assignments, f"{out} is written")
     with open_project(folder) as project:
         done = project.export(
             out,
-            format=form,
+            format=kind,
             labels=labels,
             min_confidence=min_confidence,
             min_precision=min_precision,
@@ -110,6 +122,7 @@ def export(
             licence=licence,
             names=names,
             notes=_bias(project, folder),
+            settings=settings,
         )
     if as_json:
         echo_json(asdict(done))

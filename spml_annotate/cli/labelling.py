@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spml_annotate.cli.options import echo_json, json_option, parse_assignments, seed_option, set_option, verbosity
+from spml_annotate.cli.options import (
+    echo_json,
+    json_option,
+    parse_assignments,
+    seed_option,
+    set_option,
+    settings_for,
+    verbosity,
+)
 from spml_annotate.cli.projects import annotator_option, duration, open_project, parse_budget, project_option
 from spml_annotate.cli.studio import reach, studio_options
 from spml_annotate.errors import SettingError
@@ -72,9 +80,7 @@ def import_labels(
     from spml_annotate.formats.telling import tell_format
 
     kind = tell_format(file, form)
-    settings = parse_assignments(assignments)
-    if strange := sorted(set(settings) - {kind}):
-        raise SettingError(f"--set {strange[0]}...: {file} is read as {kind}; write --set {kind}.SETTING=VALUE")
+    settings = settings_for(kind, assignments, f"{file} is read")
     with open_project(folder) as project:
         done = project.import_labels(
             file,
@@ -84,7 +90,7 @@ def import_labels(
             splits=splits,
             format=kind,
             prefix=prefix,
-            settings=settings.get(kind, {}),
+            settings=settings,
         )
     if as_json:
         echo_json(asdict(done))

@@ -171,6 +171,9 @@ def test_splits_are_chosen(taught, tmp_path):
         ({"splits": " , "}, "--splits is empty"),
         ({"labels": "mine"}, "--labels 'mine': choose from human, all"),
         ({"format": "features"}, "--format features: it is only read"),
+        ({"images": "link", "format": "webdataset"}, "--images link: webdataset holds the bytes"),
+        ({"settings": {"shards": 3}, "format": "webdataset"}, "webdataset has no setting 'shards'"),
+        ({"settings": {"link": "yes"}, "format": "voc"}, "voc has no setting 'link'"),
         ({"format": "parket"}, "did you mean 'parquet'"),
     ],
 )
@@ -187,6 +190,18 @@ def test_the_ending_tells_the_format(taught, tmp_path):
     for name in ("a.npz", "a.xlsx"):
         with pytest.raises(SettingError, match=f"no format that is written ends in {name[1:]}"):
             taught.export(tmp_path / name)
+
+
+def test_settings_of_the_writer_reach_it(taught, tmp_path):
+    taught.export(tmp_path / "out", format="webdataset", settings={"shard_images": "7"}, splits="train")
+    assert len(list((tmp_path / "out").rglob("*.tar"))) == 5  # 30 images
+
+
+def test_linked_pictures_are_the_files_themselves(taught, tmp_path):
+    taught.export(tmp_path / "out", format="huggingface", images="link")
+    originals = {path.stat().st_ino for path in taught.workspace.image_paths()}
+    if originals and next(iter(taught.workspace.image_paths())).stat().st_dev == tmp_path.stat().st_dev:
+        assert {path.stat().st_ino for path in (tmp_path / "out").rglob("*.png")} == originals
 
 
 def test_what_the_format_cannot_hold_is_said_and_kept(taught, tmp_path):

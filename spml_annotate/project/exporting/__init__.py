@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,7 @@ from spml_annotate.project.exporting.choices import (
     Unknown,
     as_splits,
     format_of,
+    saver_settings,
     written,
 )
 from spml_annotate.project.exporting.labels import Content, content_of
@@ -33,6 +36,8 @@ from spml_annotate.project.scoring import require_model
 from spml_annotate.stores.atomic import write_text
 from spml_annotate.stores.folders import note_files
 from spml_annotate.workspace import Workspace
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 __all__ = ["Choices", "ClassCount", "Exported", "Images", "Labels", "Quality", "Unknown", "export", "written"]
 
@@ -80,6 +85,7 @@ def export(
     licence: str = "",
     names: bool = False,
     notes: Sequence[str] = (),
+    settings: Mapping[str, object] = _NOTHING,
 ) -> Exported:
     """Write the labels in any format that is written, with a data card and counts per class beside them.
 
@@ -104,6 +110,7 @@ def export(
         licence: of the data set, for its card.
         names: name annotators in the card, who are numbered otherwise.
         notes: further known biases for the card, one sentence each.
+        settings: of the format's saver, such as ``shard_images``.
 
     Raises:
         SettingError: for choices that do not go together, or that the format cannot hold. DataError: if proposals are
@@ -113,13 +120,16 @@ def export(
     choices = Choices(labels, min_confidence, min_precision, soft, unknown, as_splits(splits), images)
     kind = format_of(out, format)
     choices.check_format(kind)
+    options = saver_settings(kind, settings, link=choices.images == "link")
     check_place(out, FORMATS[kind].facts["is_folder"])
     suggested = _suggested(workspace, choices)
     content = content_of(workspace, choices, suggested, _usable(workspace, kind, choices))
     told = _told(workspace, kind, content, choices, suggested)
     told = replace(told, names=names, licence=licence, notes=notes, side=beside(out, "lost.csv").name)
     card = card_of(workspace, content, choices, suggested, told)
-    _write(workspace, out, kind, choices, content, told, card)
+    if choices.images != "none":
+        options["pictures"] = _pictures(workspace, content)
+    _write(workspace, out, content, told, card, options)
     return _exported(workspace, out, content, choices, suggested, told)
 
 
@@ -153,14 +163,12 @@ def _told(workspace: Workspace, kind: str, content: Content, choices: Choices, s
 
 
 def _write(
-    workspace: Workspace, out: Path, kind: str, choices: Choices, content: Content, told: Told, card: str
+    workspace: Workspace, out: Path, content: Content, told: Told, card: str, options: Mapping[str, Any]
 ) -> None:
-    facts = FORMATS[kind].facts
-    settings = {"link": True} if choices.images == "link" else {}
+    facts = FORMATS[told.format].facts
 
     def write(path: Path) -> None:
-        pictures = None if choices.images == "none" else _pictures(workspace, content)
-        facts["saves"](path, content.table, pictures=pictures, **settings)
+        facts["saves"](path, content.table, **options)
         write_text(path / CARD if facts["is_folder"] else beside(path, CARD), card)
         if facts["is_folder"]:
             note_files(path, [CARD])

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from spml_annotate.errors import SettingError
 from spml_annotate.formats import FORMATS
 from spml_annotate.formats.dataset import SPLITS
+from spml_annotate.registry import Entry, Registry
 
 Labels = Literal["human", "all"]
 Unknown = Literal["keep", "negative", "drop-images"]
 Images = Literal["none", "copy", "link"]
+_OPTIONS = ("pictures", "link")
+"""Settings of savers that have an option of their own: --images."""
 _USUAL = {".csv": "open-images", "": "parquet"}
 """Formats that keep everything, where several would fit."""
 
@@ -82,7 +85,7 @@ class Choices:
             if wanted and capability not in can:
                 others = ", ".join(other for other in written() if capability in FORMATS[other].facts["can"])
                 raise SettingError(f"{option}: {name} holds no {capability}; choose from: {others or 'no format'}")
-        if self.images == "link" and "link" not in settings_of(FORMATS[name].facts["saves"]):
+        if self.images == "link" and "link" not in _writer(name).settings:
             raise SettingError(f"--images link: {name} holds the bytes of pictures themselves; use --images copy")
 
 
@@ -123,12 +126,23 @@ def _unknown_ending(out: Path, suffix: str) -> str:
     )
 
 
-def settings_of(saver: Any) -> frozenset[str]:  # noqa: ANN401  (a saver, whose signature is its declaration)
-    """Names of the settings that a saver takes."""
-    import inspect
+def saver_settings(name: str, given: Mapping[str, object], *, link: bool) -> dict[str, Any]:
+    """Settings to call the saver of a format with; strings are converted to the type of the default.
 
-    parameters = inspect.signature(saver).parameters.values()
-    return frozenset(item.name for item in parameters if item.kind is item.KEYWORD_ONLY)
+    Raises:
+        SettingError: for a setting that the saver does not have or a value of the wrong type.
+    """
+    entry = _writer(name)
+    own = replace(entry, settings={key: value for key, value in entry.settings.items() if key not in _OPTIONS})
+    checked = own.checked(given)
+    return {key: checked[key] for key in given} | ({"link": True} if link else {})
+
+
+def _writer(name: str) -> Entry[Any]:
+    """The saver of a format, read like a plug-in: its signature is its declaration."""
+    writers: Registry[Any] = Registry("writer")
+    writers.register(name)(FORMATS[name].facts["saves"])
+    return writers[name]
 
 
 def as_splits(text: str | Sequence[str]) -> tuple[str, ...]:
