@@ -67,14 +67,17 @@ class LabelCollector:
         """One label; of one cell, labels with a lower ``place`` come first.
 
         Raises:
-            DataError: for a class that is not known.
+            DataError: for a class that is not known, or a score or time that is no number.
         """
+        if not isinstance(source, str) or not isinstance(annotator, str):
+            raise DataError(f"label {label!r}: its source or its annotator is not text")
         check_source(source)
+        column = self._classes.columns[label]
         self._rows.append(row)
-        self._labels.append(self._classes.columns[label])
+        self._labels.append(column)
         self._values.append(value)
-        self._scores.append(math.nan if score is None else score)
-        self._times.append(time)
+        self._scores.append(math.nan if score is None else _number(score, label))
+        self._times.append(_number(time, label))
         self._shown.append(shown)
         self._places.append(place)
         self._sources.append(self._words.setdefault(source, source))
@@ -95,6 +98,14 @@ class LabelCollector:
         if not 0 <= word < len(self.given):
             raise DataError(f"label {word} lies outside 0..{len(self.given) - 1}")
         return self.given.names[word]
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes as far as they are known.
+
+        Raises:
+            DataError: if none is.
+        """
+        return self._classes.taxonomy().names
 
     def table(self, metadata: Mapping[str, str] | None = None, *, complete: bool = False) -> LabelTable:
         """Everything collected; ``complete`` reads every class that an image has no word on as negative.
@@ -128,6 +139,15 @@ class LabelCollector:
         known = np.zeros((images, len(taxonomy)), dtype=bool)
         known[np.array(self._rows, dtype=np.int64), np.array(self._labels, dtype=np.int64)] = True
         yield from np.argwhere(~known).tolist()
+
+
+def _number(found: object, label: str) -> float:
+    try:
+        if isinstance(found, int | float) and not isinstance(found, bool):
+            return float(found)
+    except OverflowError:
+        found = "a number without end"
+    raise DataError(f"label {label!r}: its score or time is {str(found)[:40]!r}, not a number")
 
 
 def value_code(value: object) -> int:

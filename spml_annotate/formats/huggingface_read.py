@@ -140,7 +140,7 @@ def _of_json(file: Path) -> Iterator[Record]:
                     if not isinstance(record, dict):
                         raise at(file, number, "this is not a JSON object with a file_name")
                     yield f"{file}, line {number}", record
-    except ValueError as error:  # JSON and Unicode errors alike
+    except (ValueError, RecursionError) as error:  # JSON and Unicode errors alike
         raise at(file, number, f"this is not JSON ({error}); a line is one object") from None
     except OSError as error:
         raise unreadable(file, error) from None

@@ -15,7 +15,7 @@ from spml_annotate.errors import DataError, MismatchError
 from spml_annotate.formats import FORMATS
 from spml_annotate.formats.classes import Classes
 from spml_annotate.formats.collect import LabelCollector, value_code
-from spml_annotate.formats.export import LabelTable
+from spml_annotate.formats.export import HUMAN, LabelTable
 from spml_annotate.formats.huggingface_read import column_of, split_of
 from spml_annotate.formats.huggingface_words import LABELS, add_words
 from spml_annotate.formats.images import IMAGE_SUFFIXES
@@ -164,7 +164,7 @@ def _add_sample(
 def _json(content: bytes) -> dict[str, Any]:
     try:
         found = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"its .json is not JSON ({error})") from None
     if not isinstance(found, dict):
         raise DataError("its .json is not an object")
@@ -183,19 +183,16 @@ def _add_provenance(collector: LabelCollector, row: int, entries: Sequence[Any])
     for entry in entries:
         if not isinstance(entry, dict) or not isinstance(entry.get("label"), str):
             raise DataError("an entry of 'provenance' is not an object with a 'label'")
-        try:
-            collector.add(
-                row,
-                entry["label"],
-                value_code(entry.get("value")),
-                source=str(entry.get("source") or "human"),
-                score=entry.get("score"),
-                annotator=str(entry.get("annotator") or ""),
-                time=entry.get("time") or 0.0,
-                shown=bool(entry.get("shown")),
-            )
-        except TypeError:
-            raise DataError(f"the 'score' or 'time' of {entry['label']!r} is no number") from None
+        collector.add(
+            row,
+            entry["label"],
+            value_code(entry.get("value")),
+            source=entry.get("source") or HUMAN,
+            score=entry.get("score"),
+            annotator=entry.get("annotator") or "",
+            time=entry.get("time") or 0.0,
+            shown=entry.get("shown") is True,
+        )
 
 
 def _as_exported(path: Path, table: LabelTable, keys: Sequence[str], about: Mapping[str, Any]) -> LabelTable:

@@ -100,7 +100,10 @@ def test_compressed_shards(tmp_path):
         (b'{"labels": [0]}', "give the class list that it counts in"),
         (b'{"labels": ["a"], "split": "holdout"}', "'holdout' is not a split"),
         (b'{"provenance": [{"label": "a", "value": 2}]}', "value 2 is neither 1 (positive) nor 0 (negative)"),
-        (b'{"provenance": [{"label": "a", "value": 1, "time": "now"}]}', "the 'score' or 'time' of 'a' is no number"),
+        (
+            b'{"provenance": [{"label": "a", "value": 1, "time": "now"}]}',
+            "label 'a': its score or time is 'now', not a number",
+        ),
         (b'{"provenance": [{"label": "a", "value": 1, "source": "me"}]}', "source 'me' is neither"),
         (b'{"provenance": [1]}', "an entry of 'provenance' is not an object"),
     ],
