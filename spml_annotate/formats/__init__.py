@@ -47,6 +47,7 @@ _MODULES = (
     "huggingface",
     "huggingface_parquet",
     "webdataset",
+    "label_studio",
     "datumaro",
 )
 
