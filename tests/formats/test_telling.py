@@ -28,7 +28,8 @@ def pictures(tmp_path):
 @pytest.mark.parametrize("name", [name for name in readable() if FORMATS[name].facts["saves"] is not None])
 def test_what_we_write_is_recognised(tmp_path, pictures, name):
     facts = FORMATS[name].facts
-    out = tmp_path / ("out" if facts["is_folder"] else f"out{(*facts['suffixes'], '.csv')[0]}")
+    usual = {"label-studio": ".json"}.get(name, ".csv")
+    out = tmp_path / ("out" if facts["is_folder"] else f"out{(*facts['suffixes'], usual)[0]}")
     try:
         facts["saves"](out, TABLE, pictures=pictures)
     except MissingExtraError as error:
