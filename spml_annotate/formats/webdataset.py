@@ -59,7 +59,7 @@ def load_webdataset(
     of an image is its name in the shard.
 
     Args:
-        path: a shard, or a folder of shards whose names begin with their split.
+        path: a shard, or a folder of shards; their names begin with their split, or a folder among them is called so.
         classes: the classes and their order; by default those that an export of ours states, else those named.
         root: not needed; a shard holds its pictures.
         name: not needed; a table has none.
@@ -77,9 +77,10 @@ def load_webdataset(
     collector = LabelCollector(wanted)
     keys: dict[int, str] = {}
     for shard in shards:
+        split = _split(path, shard)
         for key, content, ending in progress(_samples(shard), what=f"reading {shard.name}"):
             try:
-                keys[_add_sample(collector, shard, key, content, ending, column)] = key
+                keys[_add_sample(collector, split, key, content, ending, column)] = key
             except DataError as error:
                 raise DataError(f"{shard}, {key}: {error}") from None
     try:
@@ -92,10 +93,18 @@ def load_webdataset(
 def _shards(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    found = sorted(file for file in path.glob("*") if file.name.endswith(_SUFFIXES) and not file.name.startswith("."))
+    below = (file for file in path.rglob("*.t*") if not any(part[0] == "." for part in file.relative_to(path).parts))
+    found = sorted(file for file in below if file.name.endswith(_SUFFIXES))
     if not found:
         raise DataError(f"{path}: there is no shard; name a .tar file or the folder that holds them")
     return found
+
+
+def _split(path: Path, shard: Path) -> str:
+    """A split that a folder on the way is called by, else the one that the name of the shard begins with."""
+    folders = shard.relative_to(path).parts[:-1] if path.is_dir() else ()
+    found = (split_of(part) for part in (*folders, re.split(r"[-._ ]", shard.name)[0]))
+    return next((split for split in found if split != "train"), "train")
 
 
 def _manifest(path: Path) -> Mapping[str, Any] | None:
@@ -145,12 +154,11 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 def _add_sample(
-    collector: LabelCollector, shard: Path, key: str, content: Mapping[str, bytes], ending: str, column: str
+    collector: LabelCollector, in_name: str, key: str, content: Mapping[str, bytes], ending: str, column: str
 ) -> int:
     about = _json(content["json"]) if "json" in content else {}
     stated, split = about.get("image_id"), about.get("split")
     image = stated if isinstance(stated, str) and stated else f"{key}.{ending}" if ending else key
-    in_name = split_of(re.split(r"[-._ ]", shard.name)[0])
     row = collector.image(image, split if isinstance(split, str) else in_name)
     if isinstance(about.get("provenance"), list):
         _add_provenance(collector, row, about["provenance"])

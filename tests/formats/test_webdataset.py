@@ -90,6 +90,15 @@ def test_compressed_shards(tmp_path):
     assert (table.image_ids, table.taxonomy.names, table.split.tolist()) == (("a.jpg",), ("cat",), [2])
 
 
+def test_shards_in_a_folder_per_split(tmp_path):
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        shard(tmp_path / split / "0.tar", **{f"{split}_jpg": b"x", f"{split}_cls": b"cat"})
+    table = load_webdataset(tmp_path)
+    assert (table.image_ids, table.split.tolist()) == (("train.jpg", "val.jpg"), [0, 1])
+    assert len(table) == 2
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
