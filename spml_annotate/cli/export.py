@@ -143,8 +143,10 @@ def _bias(project: Project, folder: Path) -> tuple[str, ...]:
 
 
 def _outline(done: Exported) -> Iterator[str]:
+    strange = any(count.model_positive or count.model_negative or count.assumed_negative for count in done.classes)
+    others = "labels that nobody gave" if strange else "proposals"
     yield (
-        f"{done.images} images with {done.human} labels of people and {done.proposals} proposals in {done.path} "
+        f"{done.images} images with {done.human} labels of people and {done.proposals} {others} in {done.path} "
         f"({done.format})"
     )
     for why, count in done.left_out.items():

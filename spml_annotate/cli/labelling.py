@@ -80,6 +80,7 @@ def import_labels(
     from spml_annotate.formats.telling import tell_format
 
     kind = tell_format(file, form)
+    _note_proposals(file, kind)
     settings = settings_for(kind, assignments, f"{file} is read")
     with open_project(folder) as project:
         done = project.import_labels(
@@ -105,6 +106,19 @@ def import_labels(
         click.echo(f"{done.proposals} proposals in the file were left out: they are nobody's answer")
     if done.moved:
         click.echo(f"{done.moved} images changed their split")
+
+
+def _note_proposals(file: Path, kind: str) -> None:
+    """An export of ours whose format could not say which labels are people's must not pass for answers unnoticed."""
+    from spml_annotate.formats import FORMATS
+    from spml_annotate.formats.losing import side_path
+
+    if side_path(file).is_file() and "provenance" not in FORMATS[kind].facts["can"]:
+        click.echo(
+            f"note: {file} is an export, and {kind} does not say which of its labels are proposals: all of them become "
+            "answers; to bring people's alone, export with --labels human",
+            err=True,
+        )
 
 
 @click.command()

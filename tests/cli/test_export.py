@@ -59,6 +59,21 @@ def run_card(run, tmp_path) -> str:
     return (tmp_path / "licensed" / "datacard.md").read_text()
 
 
+def test_soft_labels_are_not_called_proposals(project, run, tmp_path):
+    project.train(epochs=1, device="cpu")
+    done = run("export", tmp_path / "out", "--soft")
+    assert done.stdout.startswith("60 images with 60 labels of people and 4740 labels that nobody gave in ")
+    assert "; model's probability 4740; unknown 0\n" in done.stdout
+
+
+def test_an_export_that_forgot_what_is_a_proposal_is_noted_when_imported(project, run, tmp_path):
+    project.train(epochs=1, device="cpu")
+    assert run("export", tmp_path / "out.json", "--soft").exit_code == 0
+    assert "which of its labels are proposals" in run("import-labels", tmp_path / "out.json").stderr
+    assert run("export", tmp_path / "sure", "--labels", "human").exit_code == 0
+    assert run("import-labels", tmp_path / "sure").stderr == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
