@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from spml_annotate.errors import DataError
 from spml_annotate.folding import retractions
+from spml_annotate.folding_columns import ColumnMaker, LogColumns
 from spml_annotate.labels import (
     CODES,
     NEGATIVE,
@@ -26,6 +27,7 @@ from spml_annotate.labels import (
     check_observation,
     new_event,
 )
+from spml_annotate.progress import progress
 from spml_annotate.stores.database import connect, reporting, transaction
 
 _COLUMNS = "row, label, answer, annotator, source, seconds, time, question, shown, event"
@@ -117,6 +119,20 @@ class SqliteLog:
             for place, *values in page:
                 yield place, _observation(values)
             position = page[-1][0]
+
+    def columns(self) -> LogColumns:
+        """The whole log column by column, without the ids of the events; for logs of millions of answers."""
+        last = self._one("SELECT coalesce(max(position), 0) FROM events")
+        maker = ColumnMaker()
+        for start in progress(range(0, last, _PAGE), what="reading answers"):
+            page = self._all(
+                "SELECT row, label, answer, annotator, source, seconds, time, question, shown FROM events "
+                "WHERE position > ? AND position <= ? ORDER BY position",
+                (start, start + _PAGE),
+            )
+            if page:
+                maker.add(list(zip(*page, strict=True)))
+        return maker.columns()
 
     def __len__(self) -> int:
         return self._one("SELECT count(*) FROM events")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from spml_annotate.errors import DataError, MismatchError
 from spml_annotate.folding import fold, retractions
+from spml_annotate.folding_columns import LogColumns, columns_of
 from spml_annotate.labels import MemoryLog, Observation
 from spml_annotate.stores.events import SqliteLog
 
@@ -222,3 +223,18 @@ def test_closing_twice_is_allowed_and_using_it_afterwards_is_an_error(tmp_path: 
     log.close()
     with pytest.raises(DataError, match="closed"):
         len(log)
+
+
+def test_columns_are_what_the_log_holds(tmp_path, monkeypatch):
+    monkeypatch.setattr("spml_annotate.stores.events._PAGE", 3)
+    answers = ("yes", "no", "unsure", "skip", "retract")
+    said = [
+        Observation(n, n % 3, answers[n % 5], f"ann{n % 2}", "é", n / 2, float(n), "q" * (n % 2), bool(n % 2))
+        for n in range(10)
+    ]
+    with SqliteLog(tmp_path / "labels.sqlite") as log:
+        assert len(log.columns()) == 0
+        log.append(said)
+        found, expected = log.columns(), columns_of(said)
+    for name in LogColumns._fields:
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))

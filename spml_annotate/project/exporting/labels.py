@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spml_annotate.errors import DataError
+from spml_annotate.folding_columns import YES
 from spml_annotate.formats.dataset import SPLITS
 from spml_annotate.formats.export import HUMAN, PROPOSAL, LabelTable
 from spml_annotate.labels import NEGATIVE, POSITIVE
@@ -80,8 +81,8 @@ def content_of(
     Raises:
         DataError: if no image is left, or soft labels are wanted and there is no model.
     """
-    said, disagreeing = words_of_people(workspace)
-    parts = [_of_people(said)]
+    told, disagreeing = words_of_people(workspace)
+    parts = [told]
     if suggested is not None:
         parts.append(_of_proposals(confident(suggested.proposals, choices.min_confidence), suggested.time))
     if choices.soft:
@@ -104,21 +105,29 @@ def content_of(
     return Content(table, rows, tuple(item for item in disagreeing if item.row in inside), left_out)
 
 
-def words_of_people(workspace: Workspace) -> tuple[list[Said], list[Said]]:
+def words_of_people(workspace: Workspace) -> tuple[Columns, list[Said]]:
     """Words that agree with the folded value, and all words about cells on which annotators disagree."""
     folded = workspace.folded()
+    log, told, classes = folded.log, folded.told(), max(len(workspace.taxonomy), 1)
     rows, labels, values = folded.matrix.cells()
-    known = dict(zip(zip(rows.tolist(), labels.tolist(), strict=True), values.tolist(), strict=True))
-    kept, disagreeing = [], []
-    for (row, label), words in sorted(folded.words.items()):
-        said = [
-            Said(row, label, int(word.answer == "yes"), word.annotator, word.time, word.shown)
-            for _, word in words
-            if word.answer in ("yes", "no")
-        ]
-        if len({item.value for item in said}) > 1:
-            disagreeing += said
-        kept += [item for item in said if known.get((row, label)) == item.value]
+    known, said = rows * classes + labels, log.rows[told] * classes + log.labels[told]
+    place = np.searchsorted(known, said)
+    there = place < len(known)
+    there[there] = known[place[there]] == said[there]
+    value = np.where(log.answers[told] == YES, POSITIVE, NEGATIVE).astype(np.int8)
+    there[there] = values[place[there]] == value[there]
+    against = folded.contested(told)
+    disagreeing = [
+        Said(int(log.rows[at]), int(log.labels[at]), code, log.annotator_names[log.annotators[at]], time, shown)
+        for at, code, time, shown in zip(
+            *(column[against].tolist() for column in (told, value, log.times[told], log.shown[told])), strict=True
+        )
+    ]
+    told, value = told[there], value[there]
+    names = np.array(log.annotator_names, dtype=np.object_)[log.annotators[told]]
+    kept = _columns(
+        log.rows[told], log.labels[told], value, HUMAN, float("nan"), names, log.times[told], log.shown[told]
+    )
     return kept, disagreeing
 
 
@@ -133,12 +142,6 @@ def confidence(values: NDArray[np.int8], belief: NDArray[np.floating]) -> NDArra
     """How sure a proposed value is, float32 as beliefs are stored."""
     found = belief.astype(np.float32)
     return np.where(values == POSITIVE, found, np.float32(1.0) - found)
-
-
-def _of_people(said: list[Said]) -> Columns:
-    columns: list[Any] = list(zip(*said, strict=True)) if said else [()] * len(Said._fields)
-    rows, labels, values, annotators, times, shown = columns
-    return _columns(rows, labels, values, HUMAN, float("nan"), annotators, times, shown)
 
 
 def _of_proposals(found: Proposals, time: float) -> Columns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -48,22 +48,22 @@ def people_of(workspace: Workspace, rows: NDArray[np.int64]) -> People:
     """Count who said what of the images in ``rows``."""
     inside = np.zeros(len(workspace.images), dtype=bool)
     inside[rows] = True
-    annotators: Counter[str] = Counter()
-    imported: Counter[str] = Counter()
-    told = shown = unsure = 0
-    newest = 0.0
-    for (row, _), words in workspace.folded().words.items():
-        for _, word in words if inside[row] else ():
-            if word.source.startswith(IMPORT):
-                imported[word.source.removeprefix(IMPORT)] += 1
-            else:
-                annotators[word.annotator] += 1
-            told += word.answer in ("yes", "no")
-            shown += word.answer in ("yes", "no") and word.shown
-            unsure += word.answer not in ("yes", "no")
-            newest = max(newest, word.time)
-    seconds = sum(said.seconds for said in workspace.log if inside[said.row])
-    return People(_ordered(annotators), _ordered(imported), seconds / 3600.0, told, shown, unsure, newest)
+    folded = workspace.folded()
+    log, told = folded.log, folded.told()
+    standing = folded.standing[inside[log.rows[folded.standing]]]
+    told = told[inside[log.rows[told]]]
+    files = np.array([name.startswith(IMPORT) for name in log.source_names], dtype=bool)
+    by_file = files[log.sources[standing]]
+    names = [name.removeprefix(IMPORT) for name in log.source_names]
+    return People(
+        annotators=_ordered(_counted(log.annotators[standing[~by_file]], log.annotator_names)),
+        imported=_ordered(_counted(log.sources[standing[by_file]], names)),
+        hours=float(log.seconds[inside[log.rows]].sum()) / 3600.0,
+        told=len(told),
+        shown=int(log.shown[told].sum()),
+        unsure=len(standing) - len(told),
+        newest=max(0.0, float(log.times[standing].max(initial=0.0))),
+    )
 
 
 def biases(workspace: Workspace, rows: NDArray[np.int64], people: People, conflicts: int) -> Iterator[str]:
@@ -80,7 +80,8 @@ def biases(workspace: Workspace, rows: NDArray[np.int64], people: People, confli
         )
         yield from _named_first(workspace, matrix)
     said = np.zeros(len(workspace.images), dtype=bool)
-    said[[row for row, _ in workspace.folded().words]] = True
+    folded = workspace.folded()
+    said[folded.log.rows[folded.standing]] = True
     unseen = int((~said[rows]).sum())
     if unseen:
         yield f"Nobody has looked at {unseen} of {len(rows)} images."
@@ -132,6 +133,11 @@ def plain(text: str) -> str:
     for sign in "\\|`*_<>[]":
         text = text.replace(sign, "\\" + sign)
     return " ".join(text.split())
+
+
+def _counted(numbers: NDArray[np.int32], names: Sequence[str]) -> Counter[str]:
+    counts = np.bincount(numbers, minlength=len(names)).tolist()
+    return Counter({name: count for name, count in zip(names, counts, strict=True) if count})
 
 
 def _ordered(counter: Counter[str]) -> tuple[tuple[str, int], ...]:
