@@ -49,6 +49,7 @@ _MODULES = (
     "webdataset",
     "label_studio",
     "datumaro",
+    "fiftyone",
 )
 
 
