@@ -12,7 +12,8 @@ from spml_annotate.formats.dataset import Dataset
 from spml_annotate.formats.export import LabelTable
 from spml_annotate.formats.images import SPLIT_NAMES, check_ids
 from spml_annotate.formats.text import check_text, csv_line, quoted
-from spml_annotate.labels import UNKNOWN, Codes
+from spml_annotate.labels import CODES, UNKNOWN, Codes
+from spml_annotate.progress import progress
 from spml_annotate.stores.atomic import write_atomically
 
 _BLOCK = 4096
@@ -33,10 +34,13 @@ def save_csv_onehot(
         )
     _check(table)
 
+    texts = {code: str(code) for code in CODES}
+
     def write(file: BinaryIO) -> None:
         file.write(csv_line(header))
         for image, split, codes in _lines(table):
-            file.write(csv_line([image, *map(str, codes.tolist()), split]))
+            cells = "".join([f"{texts[code]}," for code in codes.tolist()])
+            file.write(f"{quoted(image)},{cells}{split}\n".encode())
 
     write_atomically(Path(path), write)
 
@@ -64,7 +68,7 @@ def save_csv_long(path: str | Path, table: Dataset | LabelTable, *, pictures: Ma
 def _lines(table: Dataset | LabelTable) -> Iterator[tuple[str, str, Codes]]:
     """(image, split, codes int8 [L]) of every image."""
     matrix = table.matrix() if isinstance(table, LabelTable) else table.labels
-    for start in range(0, len(table.image_ids), _BLOCK):
+    for start in progress(range(0, len(table.image_ids), _BLOCK), what="writing labels"):
         rows = range(start, min(start + _BLOCK, len(table.image_ids)))
         for row, codes in zip(rows, matrix.dense(slice(rows.start, rows.stop)), strict=True):
             yield table.image_ids[row], SPLIT_NAMES[int(table.split[row])], codes

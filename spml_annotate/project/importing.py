@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spml_annotate.errors import DataError
+from spml_annotate.folding_columns import Names, Numbers
 from spml_annotate.formats import FORMATS
 from spml_annotate.formats.dataset import Dataset
 from spml_annotate.formats.export import HUMAN, LabelTable
 from spml_annotate.formats.images import clean_id, rows_by_id
 from spml_annotate.formats.telling import tell_format
-from spml_annotate.labels import NEGATIVE, POSITIVE, Answer, Observation
+from spml_annotate.labels import NEGATIVE, POSITIVE, Codes, Rows
 from spml_annotate.workspace import Workspace
 
 Missing = Literal["unknown", "negative"]
@@ -26,7 +28,7 @@ _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class Cell(NamedTuple):
-    """One label of a file, by names."""
+    """One label of a folder, by names; its text is part of what answers are known by, and stays as it is."""
 
     image: str
     label: str
@@ -56,8 +58,20 @@ class Imported:
 
 @dataclass(frozen=True)
 class _Content:
-    cells: list[Cell]
-    splits: dict[str, int]
+    """Labels of a file by row: M of them, on images and of classes that are places in the names of the file.
+
+    ``annotators`` are places in ``people``; ``split`` has one code per image.
+    """
+
+    images: tuple[str, ...]
+    classes: tuple[str, ...]
+    split: NDArray[np.int8]
+    rows: Rows
+    labels: Rows
+    values: Codes
+    annotators: Numbers
+    times: NDArray[np.float64]
+    people: tuple[str, ...]
     proposals: int = 0
 
 
@@ -97,21 +111,27 @@ def import_labels(
     kind = tell_format(path, format)
     content = _read(path, kind, annotator, missing, settings)
     with workspace.writing("import-labels"):
-        rows = rows_by_id(workspace.images.ids())
-        content = _matched(content, rows, prefix)
-        left_out = _check(workspace, path, content, rows, skip_unknown)
-        kept = [cell for cell in content.cells if cell.image in rows]
-        added = workspace.log.append(_observations(workspace, path, kept, rows))
-        moved = _move(workspace, content.splits, rows) if splits else 0
-    values = np.array([cell.value for cell in kept], dtype=np.int8)
+        names, rows = _matched(content, rows_by_id(workspace.images.ids()), prefix)
+        columns = _columns(workspace, path, content, names, rows, skip_unknown)
+        kept = np.flatnonzero(rows[content.rows] >= 0)
+        cells = rows[content.rows[kept]], columns[content.labels[kept]], content.values[kept]
+        added = workspace.log.append_cells(
+            *cells,
+            content.annotators[kept],
+            content.times[kept],
+            names=content.people,
+            source=f"import:{path.name}",
+            event=f"import:{_digest(path, content, names, kept)}",
+        )
+        moved = _move(workspace, content, rows) if splits else 0
     return Imported(
         file=str(path),
         labels=len(kept),
         new=added,
-        images=len({cell.image for cell in kept}),
-        positives=int((values == POSITIVE).sum()),
-        negatives=int((values == NEGATIVE).sum()),
-        left_out=left_out,
+        images=len(np.unique(cells[0])),
+        positives=int((cells[2] == POSITIVE).sum()),
+        negatives=int((cells[2] == NEGATIVE).sum()),
+        left_out=len(content.rows) - len(kept),
         moved=moved,
         format=kind,
         proposals=content.proposals,
@@ -133,54 +153,68 @@ def _read(path: Path, kind: str, annotator: str, missing: Missing, settings: Map
     return _of_dataset(found, annotator, missing)
 
 
-def _matched(content: _Content, rows: dict[str, int], prefix: str) -> _Content:
-    r"""The same labels by the names that the images have here: with the prefix, and with ``/`` for ``\``."""
-
-    def here(name: str) -> str:
-        name = prefix + name
-        return name if name in rows else clean_id(name)
-
-    cells = [cell._replace(image=here(cell.image)) for cell in content.cells]
-    return replace(content, cells=cells, splits={here(name): code for name, code in content.splits.items()})
+def _matched(content: _Content, rows: Mapping[str, int], prefix: str) -> tuple[list[str], Rows]:
+    r"""Names of the file's images as they are here, with the prefix and ``/`` for ``\``; their rows, -1 for none."""
+    names = [prefix + name for name in content.images]
+    names = [name if name in rows else clean_id(name) for name in names]
+    return names, np.array([rows.get(name, -1) for name in names], dtype=np.int64)
 
 
 def _of_dataset(dataset: Dataset, annotator: str, missing: Missing) -> _Content:
-    labels = (dataset.with_missing_negative() if missing == "negative" else dataset).labels
-    names = dataset.taxonomy.names
-    cells = [
-        Cell(dataset.image_ids[row], names[label], int(value), annotator, 0.0)
-        for row, label, value in zip(*(column.tolist() for column in labels.cells()), strict=True)
-    ]
-    return _Content(cells, dict(zip(dataset.image_ids, dataset.split.tolist(), strict=True)))
+    rows, labels, values = (dataset.with_missing_negative() if missing == "negative" else dataset).labels.cells()
+    return _Content(
+        images=dataset.image_ids,
+        classes=dataset.taxonomy.names,
+        split=dataset.split,
+        rows=rows,
+        labels=labels,
+        values=values,
+        annotators=np.zeros(len(rows), dtype=np.int32),
+        times=np.zeros(len(rows)),
+        people=(annotator,),
+    )
 
 
 def _of_table(table: LabelTable, annotator: str) -> _Content:
-    cells = [
-        Cell(label.image, label.label, label.value, label.annotator or annotator, label.time)
-        for label in table
-        if label.source == HUMAN
-    ]
-    splits = dict(zip(table.image_ids, table.split.tolist(), strict=True))
-    return _Content(cells, splits, len(table) - len(cells))
+    human = np.flatnonzero(table.sources == HUMAN)
+    people = Names()
+    annotators = people.numbers([name or annotator for name in table.annotators[human].tolist()])
+    return _Content(
+        images=table.image_ids,
+        classes=table.taxonomy.names,
+        split=table.split,
+        rows=table.rows[human],
+        labels=table.labels[human],
+        values=table.values[human],
+        annotators=annotators,
+        times=table.times[human],
+        people=people.texts(),
+        proposals=len(table) - len(human),
+    )
 
 
-def _check(workspace: Workspace, path: Path, content: _Content, rows: dict[str, int], skip_unknown: bool) -> int:
-    """Number of labels that are left out."""
-    strange = [cell.image for cell in content.cells if cell.image not in rows]
+def _columns(
+    workspace: Workspace, path: Path, content: _Content, names: Sequence[str], rows: Rows, skip_unknown: bool
+) -> Rows:
+    """The project's column of each class of the file, -1 for those it has no label of."""
+    labelled = np.unique(content.rows)
+    strange = list(dict.fromkeys(names[row] for row in labelled[rows[labelled] < 0].tolist()))
     if strange and not skip_unknown:
-        named, total = list(dict.fromkeys(strange)), len({cell.image for cell in content.cells})
+        total = len({names[row] for row in labelled.tolist()})
         raise DataError(
-            f"{path}: {len(named)} of {total} images are not in the project, such as {_some(named)}; names are paths "
-            "relative to the folder that was added: add the images, or use --skip-unknown"
+            f"{path}: {len(strange)} of {total} images are not in the project, such as {_some(strange)}; names are "
+            "paths relative to the folder that was added: add the images, or use --skip-unknown"
         )
-    classes = {cell.label for cell in content.cells if cell.image in rows}
-    lacking = sorted(name for name in classes if not _known(workspace, name))
+    used = np.unique(content.labels[rows[content.rows] >= 0]).tolist()
+    lacking = sorted(content.classes[label] for label in used if not _known(workspace, content.classes[label]))
     if lacking:
         raise DataError(
-            f"{path}: {len(lacking)} of {len(classes)} classes are not in the project, such as {_some(lacking)}; use "
+            f"{path}: {len(lacking)} of {len(used)} classes are not in the project, such as {_some(lacking)}; use "
             "`spml-annotate classes add NAME`, or `classes alias NAME OTHER` for another spelling"
         )
-    return len(strange)
+    columns = np.full(len(content.classes), -1, dtype=np.int64)
+    columns[used] = [workspace.taxonomy.column(content.classes[label]) for label in used]
+    return columns
 
 
 def _some(names: list[str]) -> str:
@@ -195,34 +229,30 @@ def _known(workspace: Workspace, name: str) -> bool:
     return True
 
 
-def _observations(
-    workspace: Workspace, path: Path, cells: Iterable[Cell], rows: dict[str, int]
-) -> Iterator[Observation]:
-    cells = list(cells)
-    digest = _digest(path, cells)
-    for image, label, value, annotator, time in cells:
-        row, column = rows[image], workspace.taxonomy.column(label)
-        answer: Answer = "yes" if value == POSITIVE else "no"
-        event = f"import:{digest}:{row}:{column}:{answer}:{annotator}"
-        yield Observation(row, column, answer, annotator, f"import:{path.name}", time=time, event=event)
-
-
-def _digest(path: Path, cells: Iterable[Cell]) -> str:
+def _digest(path: Path, content: _Content, names: Sequence[str], kept: Rows) -> str:
     """Hash of a file's bytes; of a folder's labels, for it may hold pictures, too."""
     from spml_annotate.formats.parquet import LABELS
 
     path = path / LABELS if (path / LABELS).is_file() else path
     if path.is_dir():
-        return hashlib.sha256(repr(sorted(cells)).encode()).hexdigest()[:16]
+        cells = sorted(
+            Cell(names[row], content.classes[label], value, content.people[who], time)
+            for row, label, value, who, time in zip(
+                *(
+                    column[kept].tolist()
+                    for column in (content.rows, content.labels, content.values, content.annotators, content.times)
+                ),
+                strict=True,
+            )
+        )
+        return hashlib.sha256(repr(cells).encode()).hexdigest()[:16]
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def _move(workspace: Workspace, splits: dict[str, int], rows: dict[str, int]) -> int:
+def _move(workspace: Workspace, content: _Content, rows: Rows) -> int:
     """Put images into the splits that the file gives; returns how many changed theirs, copies included."""
     before = workspace.images.splits()
-    for split in sorted(set(splits.values())):
-        workspace.images.set_split(
-            [rows[name] for name, code in splits.items() if code == split and name in rows], split
-        )
+    for split in np.unique(content.split).tolist():
+        workspace.images.set_split(rows[(content.split == split) & (rows >= 0)], split)
     return int((workspace.images.splits() != before).sum())
