@@ -130,7 +130,7 @@ def test_the_library_reads_ours_and_gives_it_back(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_library_reads_several_words_on_a_cell_and_no_images(tmp_path):
+def test_the_library_reads_several_words_on_a_cell_and_odd_keys(tmp_path):
     nan = float("nan")
     given = LabelTable.of(
         Taxonomy(("a.$b",), aliases={"x.y": "a.$b"}), ["1.jpg", "1.png"], [0, 2], [0, 0, 0], [0, 0, 0], [1, 0, 1],
