@@ -50,9 +50,11 @@ class Block:
         found = self._table[column].unify_dictionaries().combine_chunks()
         return Words(found.dictionary.to_pylist(), found.indices.to_numpy().astype(np.int64))
 
-    def numbers(self, column: int, default: float) -> NDArray[np.float64]:
-        """A column as numbers [R]; ``default`` where it is empty."""
-        return np.asarray(self._table[column].fill_null(default).to_numpy(), dtype=np.float64)
+    def numbers(self, column: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """A column as numbers [R], and where it is empty; there the number is NaN."""
+        found = self._table[column]
+        empty = found.is_null().to_numpy()
+        return np.asarray(found.fill_null(np.nan).to_numpy(), dtype=np.float64), np.asarray(empty, dtype=np.bool_)
 
 
 def is_large(path: Path) -> bool:

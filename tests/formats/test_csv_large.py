@@ -13,6 +13,7 @@ from spml_annotate.errors import DataError
 from spml_annotate.formats import csv_blocks
 from spml_annotate.formats.csv_blocks import read_blocks
 from spml_annotate.formats.csv_table import load_csv
+from spml_annotate.formats.open_images import load_open_images
 from spml_annotate.formats.text import read_records
 
 
@@ -46,6 +47,7 @@ def refuse_records(monkeypatch):
 
     monkeypatch.setattr("spml_annotate.formats.csv_long.LongReader.read", no)
     monkeypatch.setattr("spml_annotate.formats.csv_onehot.OneHotReader.read", no)
+    monkeypatch.setattr("spml_annotate.formats.open_images_lines.LineReader.read", no)
     monkeypatch.setattr(csv_blocks, "LARGE", 0)
 
 
@@ -155,12 +157,44 @@ def test_blocks_give_words_numbers_and_nothing_of_the_header(tmp_path):
     (block,) = read_blocks(path, header, numbers={1})
     assert block.words(0).words == ["b", "a"]
     assert block.words(0).codes.tolist() == [0, 1, 0]
-    np.testing.assert_array_equal(block.numbers(1, np.nan), [0.5, np.nan, 1e-3])
+    values, empty = block.numbers(1)
+    np.testing.assert_array_equal(values, [0.5, np.nan, 1e-3])
+    assert empty.tolist() == [False, True, False]
 
 
 def test_a_missing_file_is_told_as_ever(tmp_path):
     with pytest.raises(DataError, match="there is no such file"):
         load_csv(tmp_path / "none.csv")
+
+
+OPEN_IMAGES = {
+    "ours": "ImageID,Source,LabelName,Confidence,Score,Annotator,Time,Split,Shown\n"
+    "a,human,dog,1,,ann,1.5,train,0\nb,proposal:ema,dog,0,0.25,,2,test,1\nc,,,,,,,validation,\n"
+    "a,human,cat,0,,bob,3,train,\n",
+    "theirs": "ImageID,Source,LabelName,Confidence\na,verification,/m/1,1\nb,machine,/m/2,0.7\n"
+    "b,crowdsource-verification,/m/1,0\n",
+    "fraction of a person": "ImageID,Source,LabelName,Confidence\na,verification,/m/1,1\nb,verification,/m/2,0.7\n",
+    "no confidence": "ImageID,Source,LabelName,Confidence\na,verification,/m/1,\n",
+    "no number": "ImageID,Source,LabelName,Confidence\na,verification,/m/1,1\na,verification,/m/2,one\n",
+    "odd number": "ImageID,Source,LabelName,Confidence,Time\na,verification,/m/1,1,1_0\n",
+    "bad flag": "ImageID,Source,LabelName,Confidence,Shown\na,verification,/m/1,1,yes\n",
+    "two splits": "ImageID,Source,LabelName,Confidence,Split\na,v,/m/1,1,train\na,v,/m/2,1,test\n",
+    "no source": "ImageID,Source,LabelName,Confidence\na,,/m/1,1\n",
+    "a score beyond one": "ImageID,Source,LabelName,Confidence,Score\na,machine,/m/1,1,3\n",
+    "backslashes stay": "ImageID,Source,LabelName,Confidence\n.\\a,v,/m/1,1\n./a,v,/m/1,1\n",
+}
+
+
+@pytest.mark.parametrize("block", [1, 1 << 24])
+@pytest.mark.parametrize("name", OPEN_IMAGES)
+def test_open_images_in_blocks_are_as_by_records(monkeypatch, tmp_path, name, block):
+    path = tmp_path / "labels.csv"
+    path.write_text(OPEN_IMAGES[name])
+    plain, large = both(monkeypatch, load_open_images, path, block)
+    assert large == plain
+    if name in ("ours", "theirs"):
+        refuse_records(monkeypatch)
+        assert load_open_images(path) == plain
 
 
 def test_a_message_names_the_line_in_a_really_large_file(tmp_path):
