@@ -122,7 +122,7 @@ def _all_of(command):
 
 
 @pytest.mark.parametrize(
-    "module", ["spml_annotate", *(f"spml_annotate.{name}" for name in ("acquire", "propose", "simulate", "training"))]
+    "module", ["spml_annotate", *(f"spml_annotate.{name}" for name in ("acquire", "project", "propose", "simulate", "states", "training", "workspace"))]
 )
 def test_public_names_are_on_the_reference_page(module):
     text = (DOCS / "api.md").read_text("utf-8")
