@@ -38,6 +38,8 @@ def _script():
 
 run_docs = _script()
 PAGES = {str(path.relative_to(DOCS)): run_docs.read_page(path) for path in run_docs.all_pages()}
+PACKAGES = ("acquire", "project", "propose", "simulate", "states", "training", "workspace")
+"""Those that say what is public of them."""
 RUN = [name for name, page in PAGES.items() if any(not block.reason for block in page.blocks)]
 
 
@@ -121,9 +123,7 @@ def _all_of(command):
         yield from _all_of(each)
 
 
-@pytest.mark.parametrize(
-    "module", ["spml_annotate", *(f"spml_annotate.{name}" for name in ("acquire", "project", "propose", "simulate", "states", "training", "workspace"))]
-)
+@pytest.mark.parametrize("module", ["spml_annotate", *(f"spml_annotate.{name}" for name in PACKAGES)])
 def test_public_names_are_on_the_reference_page(module):
     text = (DOCS / "api.md").read_text("utf-8")
     errors = "::: spml_annotate.errors" in text
