@@ -18,14 +18,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
 import numpy as np
-from page import replace_table
+from page import PAGE, replace_table
 
 from spml_annotate.formats.csv_table import load_csv, save_csv_long, save_csv_onehot
 from spml_annotate.formats.export import HUMAN, LabelTable
@@ -127,6 +128,7 @@ FORMS: dict[str, tuple[str, Callable[..., Any], Callable[..., Any]]] = {
     "Parquet": ("parquet", save_parquet, load_parquet),
 }
 VERBS = ("import labels into a project", "import the same again", "export a project as CSV", "... as Parquet")
+FILE_STEPS = tuple(f"{verb} {form}" for form in FORMS for verb in ("write", "read"))
 
 
 def step_of(size: Size, folder: Path, step: str, by: str) -> Callable[[], object]:
@@ -205,9 +207,8 @@ def measure_apart(size: Size, folder: Path, step: str, by: str) -> dict[str, flo
 def measure(size: Size, folder: Path, only: str) -> Iterator[Measured]:
     """Every step, pandas right beside it."""
     pandas: dict[str, dict[str, float]] = {}
-    files = [f"{verb} {form}" for form in FORMS for verb in ("write", "read")]
     beside = dict(zip(VERBS, ("read long CSV", "read long CSV", "write Open Images CSV", "write Parquet"), strict=True))
-    for step in (*files, *VERBS):
+    for step in (*FILE_STEPS, *VERBS):
         if only not in step:
             continue
         ours = measure_apart(size, folder, step, "spml")
@@ -218,8 +219,15 @@ def measure(size: Size, folder: Path, only: str) -> Iterator[Measured]:
         yield Measured(step, ours["seconds"], ours["peak_mib"], theirs["seconds"], theirs["peak_mib"])
 
 
-def text(found: list[Measured], size: Size) -> str:
-    """The figures as a Markdown table."""
+def kept_lines(found: list[Measured], page: Path = PAGE) -> dict[str, str]:
+    """Lines of the table on the page, by step, of all steps that are not measured now."""
+    part = page.read_text("utf-8").partition(f"<!-- made by {TABLE} -->")[2].partition("<!-- end")[0]
+    lines = {line.split("|")[1].strip(): line for line in part.splitlines() if line.startswith("| ")}
+    return {step: line for step, line in lines.items() if step not in {"step", *(row.step for row in found)}}
+
+
+def text(found: list[Measured], size: Size, kept: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The figures as a Markdown table, with lines of other steps that are kept."""
     import pandas as pd
 
     lines = [
@@ -229,11 +237,13 @@ def text(found: list[Measured], size: Size) -> str:
         "| step | seconds | pandas, s | ratio | peak MiB | pandas, MiB |",
         "|---|---|---|---|---|---|",
     ]
-    lines += [
-        f"| {row.step} | {row.seconds:.1f} | {row.pandas_seconds:.1f} | {row.ratio:.1f} | {row.peak_mib:.0f} | "
-        f"{row.pandas_peak_mib:.0f} |"
+    measured = {
+        row.step: f"| {row.step} | {row.seconds:.1f} | {row.pandas_seconds:.1f} | {row.ratio:.1f} | "
+        f"{row.peak_mib:.0f} | {row.pandas_peak_mib:.0f} |"
         for row in found
-    ]
+    }
+    every = {**kept, **measured}
+    lines += [every[step] for step in (*FILE_STEPS, *VERBS) if step in every]
     return "\n".join(lines)
 
 
@@ -244,7 +254,7 @@ def text(found: list[Measured], size: Size) -> str:
 @click.option("--only", default="", help="Steps whose name contains this; they need the files of the steps before.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Keep the files here. [default: a temporary folder]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--write", is_flag=True, help="Replace the table of docs/benchmarks.md.")
+@click.option("--write", is_flag=True, help="Replace the table of docs/benchmarks.md, or its rows of --only.")
 @click.option("--child", hidden=True)
 def main(
     images: int,
@@ -276,7 +286,7 @@ def main(
     else:
         click.echo(text(found, size))
     if write:
-        replace_table(TABLE, text(found, size))
+        replace_table(TABLE, text(found, size, kept_lines(found) if only else {}))
 
 
 if __name__ == "__main__":

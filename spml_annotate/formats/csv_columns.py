@@ -125,6 +125,7 @@ class ImageNumbers:
             names = [image_id(name) for name in names]
         before = len(ids)
         rows = np.array([ids.setdefault(name, len(ids)) for name in names], dtype=np.int64)[images.codes]
+        given: NDArray[np.int8]
         if splits is None:
             given = np.full(len(rows), split_code("train"), dtype=np.int8)
         else:

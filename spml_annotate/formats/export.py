@@ -125,7 +125,7 @@ class LabelTable:
                 )
         _check_images(self)
         _check_labels(self)
-        order = np.lexsort((self.labels, self.rows))
+        order = np.argsort(self.rows * max(len(self.taxonomy), 1) + self.labels, kind="stable")
         for name in self.columns():
             values = getattr(self, name)[order]
             values.setflags(write=False)

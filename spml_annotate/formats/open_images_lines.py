@@ -59,10 +59,10 @@ def _meanings(
         meanings.append(from_open_images(sources.words[source], number))
     columns = zip(*meanings, strict=True) if meanings else ((),) * 4
     types = (np.object_, np.int8, np.float64, np.object_)
-    said, values, scores, people = (
+    made: list[NDArray[Any]] = [
         np.array(column, dtype=kind)[place] for column, kind in zip(columns, types, strict=True)
-    )
-    return said, values, scores, people
+    ]
+    return made[0], made[1], made[2], made[3]
 
 
 def _verbatim(image: str) -> str:
@@ -130,8 +130,9 @@ class LineReader:
         taxonomy = self._classes.taxonomy()
         if not parts:
             raise DataError(f"{self._path}: there is no line in it")
-        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        return LabelTable(taxonomy, images.ids(), images.split(), *columns, metadata=metadata)  # type: ignore[arg-type]
+        whole: Iterator[NDArray[Any]] = (np.concatenate(column) for column in zip(*parts, strict=True))
+        columns = dict(zip(LabelTable.columns(), whole, strict=True))
+        return LabelTable(taxonomy, images.ids(), images.split(), **columns, metadata=metadata)
 
     def _block(self, block: Block, images: ImageNumbers) -> tuple[NDArray[Any], ...]:
         """Columns of a `LabelTable`, in their order."""
@@ -142,7 +143,8 @@ class LineReader:
         labels = columns[names.codes]
         named = labels >= 0
         sources, values, scores, annotators = _meanings(block.words(at["Source"]), block.words(at["Confidence"]), named)
-        times, shown = np.zeros(int(named.sum())), np.zeros(int(named.sum()), dtype=np.bool_)
+        times: NDArray[np.float64] = np.zeros(len(values))
+        shown: NDArray[np.bool_] = np.zeros(len(values), dtype=np.bool_)
         if "Score" in at:
             given, empty = (column[named] for column in block.numbers(at["Score"]))
             scores = np.where(empty, scores, given)

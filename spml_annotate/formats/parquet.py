@@ -196,9 +196,10 @@ def _images(content: pyarrow.Table, path: Path) -> tuple[tuple[str, ...], NDArra
     rows, first = np.unique(_numbers(content, "row", np.int64), return_index=True)
     if not np.array_equal(rows, np.arange(len(rows))):
         raise MismatchError(f"{path}: lines were removed by another program; export again")
-    chosen = content.take(first)
-    split = np.array([split_code(name) for name in chosen["split"].to_pylist()], dtype=np.int8)
-    return tuple(chosen["image"].to_pylist()), split
+    names, codes = _dictionary(content, "split")
+    split = np.array([split_code(name) for name in names], dtype=np.int8)[codes[first]]
+    images = content["image"].take(first).combine_chunks()
+    return tuple(images.to_numpy(zero_copy_only=False).tolist()), split  # several times as fast as to_pylist
 
 
 def _columns_of(labelled: pyarrow.Table, taxonomy: Taxonomy) -> NDArray[np.int64]:

@@ -160,7 +160,7 @@ class SqliteLog:
         found: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
         with self._lock, reporting(self.path):
             cursor = self._connection.execute(query, (f"{event}:", f"{event};"))
-            while page := cursor.fetchmany(_PAGE):
+            for page in progress(iter(lambda: cursor.fetchmany(_PAGE), []), what="looking for known answers"):
                 rows, labels, said, who = (list(column) for column in zip(*page, strict=True))
                 number = np.array([numbers.get(name, -1) for name in who], dtype=np.int64)
                 keys = self._keys(np.array(rows), np.array(labels), np.array(said), number, len(names))

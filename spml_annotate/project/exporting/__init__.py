@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -128,7 +129,7 @@ def export(
     told = replace(told, names=names, licence=licence, notes=notes, side=beside(out, "lost.csv").name)
     card = card_of(workspace, content, choices, suggested, told)
     if choices.images != "none":
-        options["pictures"] = _pictures(workspace, content)
+        options["pictures"] = _Pictures(workspace, content)
     _write(workspace, out, content, told, card, options)
     return _exported(workspace, out, content, choices, suggested, told)
 
@@ -180,9 +181,26 @@ def _write(
     write_aside(out, facts["is_folder"], write)
 
 
-def _pictures(workspace: Workspace, content: Content) -> dict[str, Path]:
-    paths = workspace.image_paths()
-    return {name: paths[row] for name, row in zip(content.table.image_ids, content.rows.tolist(), strict=True)}
+class _Pictures(Mapping[str, Path]):
+    """Image ids → files; a million paths are made only for a format that asks for them."""
+
+    def __init__(self, workspace: Workspace, content: Content) -> None:
+        self._workspace, self._content = workspace, content
+
+    @cached_property
+    def _paths(self) -> dict[str, Path]:
+        paths = self._workspace.image_paths()
+        ids, rows = self._content.table.image_ids, self._content.rows.tolist()
+        return {name: paths[row] for name, row in zip(ids, rows, strict=True)}
+
+    def __getitem__(self, name: str) -> Path:
+        return self._paths[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._content.table.image_ids)
+
+    def __len__(self) -> int:
+        return len(self._content.table.image_ids)
 
 
 def _exported(
