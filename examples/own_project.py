@@ -59,5 +59,5 @@ for _ in range(2):
         asked = project.ask("expected-positives:list", budget=600.0)
         print(f"asked {len(asked.new)} questions about 10 minutes of work; {answer(asked.new)} answers")
 
-done = project.export(folder / "labelled", proposals=False)
+done = project.export(folder / "labelled", labels="human")
 print(f"exported {done.images} pictures with {done.human} labels of people")

@@ -1,4 +1,4 @@
-"""Write docs/commands.md and docs/losses.md from the program itself; with ``--check`` only compare."""
+"""Write docs/commands.md, docs/losses.md and docs/formats.md from the program itself; with ``--check`` only compare."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import format_page
 import loss_page
 
 from spml_annotate.cli import main
@@ -30,7 +31,7 @@ def command_page() -> str:
     return "\n".join(parts)
 
 
-PAGES = {"commands.md": command_page, "losses.md": loss_page.page}
+PAGES = {"commands.md": command_page, "losses.md": loss_page.page, "formats.md": format_page.page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -168,25 +168,45 @@ def _decide(words: list[Word], policy: Policy) -> int:
     return POSITIVE if yes > no else NEGATIVE
 
 
-def _dawid_skene(said: dict[tuple[int, int], list[Word]], rounds: int = 30) -> dict[tuple[int, int], int]:
+def _dawid_skene(said: dict[tuple[int, int], list[Word]]) -> dict[tuple[int, int], int]:
     cells = list(said)
     names = {w.observation.annotator for words in said.values() for w in words}
     annotators = {name: number for number, name in enumerate(sorted(names))}
     item = np.array([i for i, cell in enumerate(cells) for _ in said[cell]], dtype=np.int64)
     who = np.array([annotators[w.observation.annotator] for cell in cells for w in said[cell]], dtype=np.int64)
-    yes = np.array([w.observation.answer == "yes" for cell in cells for w in said[cell]], dtype=np.float64)
-    if not len(cells):
-        return {}
-    belief = np.bincount(item, yes, len(cells)) / np.bincount(item, minlength=len(cells))
-    for _ in range(rounds):
-        belief = _reestimate(belief, item, who, yes, len(annotators))
+    yes = np.array([w.observation.answer == "yes" for cell in cells for w in said[cell]], dtype=np.bool_)
+    belief = believed(item, who, yes)
     return {
         cell: POSITIVE if p >= 0.6 else NEGATIVE if p <= 0.4 else UNKNOWN for cell, p in zip(cells, belief, strict=True)
     }
 
 
+def believed(
+    item: NDArray[np.integer], who: NDArray[np.integer], yes: NDArray[np.bool_], rounds: int = 30
+) -> NDArray[np.float64]:
+    """Probability of yes for each of C cells under the annotators' error rates (Dawid & Skene); see `fold`.
+
+    Args:
+        item: number of the cell of each word, from 0 to C-1, each at least once.
+        who: number of its annotator.
+        yes: whether the word is yes.
+        rounds: EM steps.
+    """
+    if not len(item):
+        return np.zeros(0)
+    said = yes.astype(np.float64)
+    belief = np.asarray(np.bincount(item, said) / np.bincount(item))
+    for _ in range(rounds):
+        belief = _reestimate(belief, item, who, said, int(who.max()) + 1)
+    return belief
+
+
 def _reestimate(
-    belief: NDArray[np.float64], item: NDArray[np.int64], who: NDArray[np.int64], yes: NDArray[np.float64], count: int
+    belief: NDArray[np.float64],
+    item: NDArray[np.integer],
+    who: NDArray[np.integer],
+    yes: NDArray[np.float64],
+    count: int,
 ) -> NDArray[np.float64]:
     """One EM step: annotators' rates from the beliefs, then the beliefs from the rates."""
 

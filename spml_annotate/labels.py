@@ -28,6 +28,8 @@ ANSWERS: tuple[str, ...] = get_args(Answer)
 Codes = NDArray[np.int8]
 Rows = NDArray[np.int64]
 
+_BLOCK = 1 << 16
+
 
 class Observation(NamedTuple):
     """One answer of one person about one class on one image; never changed once written.
@@ -153,14 +155,18 @@ class LabelMatrix:
         labels = np.asarray(labels)
         if labels.ndim != 2:
             raise DataError(f"labels must be a table [N, L], not an array of shape {labels.shape}")
-        wrong = ~np.isin(labels, CODES)
-        if wrong.any():
-            row, label = (int(i[0]) for i in np.nonzero(wrong))
-            raise DataError(
-                f"labels[{row}, {label}] is {labels[row, label]}: the codes are 1 positive, 0 negative, -1 unknown"
-            )
-        rows, columns = np.nonzero(labels != UNKNOWN)
-        return cls._sorted(rows, columns, labels[rows, columns].astype(np.int8), labels.shape)
+        indptr = np.zeros(len(labels) + 1, dtype=np.int64)
+        indices: list[NDArray[np.int32]] = [np.zeros(0, dtype=np.int32)]
+        values: list[Codes] = [np.zeros(0, dtype=np.int8)]
+        for start in range(0, len(labels), _BLOCK):  # a pair of 8-byte numbers per known cell would be large
+            block = labels[start : start + _BLOCK]
+            _check_codes(block, start)
+            rows, columns = np.nonzero(block != UNKNOWN)
+            indptr[start + 1 : start + 1 + len(block)] = np.bincount(rows, minlength=len(block))
+            indices.append(columns.astype(np.int32))
+            values.append(block[rows, columns].astype(np.int8))
+        np.cumsum(indptr, out=indptr)
+        return cls(indptr, np.concatenate(indices), np.concatenate(values), int(labels.shape[1]))
 
     @classmethod
     def from_cells(
@@ -183,9 +189,11 @@ class LabelMatrix:
             raise DataError(f"a label lies outside the table of {shape[0]} images x {shape[1]} classes")
         if not np.isin(value, (POSITIVE, NEGATIVE)).all():
             raise DataError("known cells are 1 (positive) or 0 (negative)")
-        order = np.lexsort((label, row))
-        row, label, value = row[order], label[order], value[order]
-        if row.size > 1 and ((np.diff(row) == 0) & (np.diff(label) == 0)).any():
+        cells = row * max(shape[1], 1) + label
+        if (np.diff(cells) < 0).any():
+            order = np.argsort(cells, kind="stable")  # files mostly come nearly in order, which this is fast at
+            row, label, value, cells = row[order], label[order], value[order], cells[order]
+        if (np.diff(cells) == 0).any():
             raise DataError("a cell is named twice")
         return cls._sorted(row, label, value.astype(np.int8), shape)
 
@@ -269,6 +277,15 @@ class LabelMatrix:
     def __repr__(self) -> str:
         rows, columns = self.shape
         return f"LabelMatrix({rows} images x {columns} classes, {self.known} known, {self.kind().value})"
+
+
+def _check_codes(labels: NDArray[np.integer], first: int) -> None:
+    wrong = ~np.isin(labels, CODES)
+    if wrong.any():
+        row, label = (int(i[0]) for i in np.nonzero(wrong))
+        raise DataError(
+            f"labels[{first + row}, {label}] is {labels[row, label]}: the codes are 1 positive, 0 negative, -1 unknown"
+        )
 
 
 def _whole_numbers(numbers: Sequence[int] | Rows | Codes) -> Rows:

@@ -141,3 +141,29 @@ def test_the_choice_says_its_ratio_to_one_read_and_its_memory(checkout):
     for row in found.values():
         assert min(row["ratio"], row["choice_seconds"], row["read_seconds"]) > 0
         assert 0 <= row["extra_mib"] <= row["extra_with_files_mib"] + 1
+
+
+def test_large_tables_says_seconds_memory_and_the_ratio_to_pandas_for_every_step(checkout, tmp_path):
+    page = (checkout / "docs" / "benchmarks.md").read_bytes()
+    options = ("--images", 300, "--classes", 4, "--labels", 2, "--folder", tmp_path, "--json")
+    found = json.loads(command(checkout, "benchmarks/large_tables.py", "--only", "Parquet", *options))
+    assert found["size"] == {"images": 300, "classes": 4, "labels": 2}
+    assert [row["step"] for row in found["rows"]] == ["write Parquet", "read Parquet", "... as Parquet"]
+    for row in found["rows"]:
+        assert row["ratio"] == pytest.approx(row["seconds"] / row["pandas_seconds"])
+        assert min(row["peak_mib"], row["pandas_peak_mib"]) > 1
+    assert (tmp_path / "parquet" / "labels.parquet").stat().st_size > 300
+    assert (checkout / "docs" / "benchmarks.md").read_bytes() == page
+
+
+def test_the_tables_of_large_tables_are_what_it_says(checkout, monkeypatch):
+    monkeypatch.syspath_prepend(str(checkout / "benchmarks"))
+    script = runpy.run_path(str(checkout / "benchmarks" / "large_tables.py"))
+    size = script["Size"](50, 5, 3)
+    table = script["draw"](size)
+    assert table == script["draw"](size)
+    assert len(table) == 150
+    assert np.bincount(table.rows).tolist() == [3] * 50
+    assert np.bincount(table.rows[table.values == 1], minlength=50).tolist() == [1] * 50
+    for form, columns in (("long CSV", 4), ("one-hot CSV", 7), ("Parquet", 9)):
+        assert script["frame"](size, form).shape == (50 if form == "one-hot CSV" else 150, columns)

@@ -40,6 +40,16 @@ def test_the_page_of_losses_has_a_row_and_a_section_for_each(checkout):
         assert f"\n| {row} |" in text, row
 
 
+def test_the_page_of_formats_has_a_row_and_a_section_for_each(checkout):
+    from spml_annotate.formats import FORMATS
+
+    text = (checkout / "docs" / "formats.md").read_text("utf-8")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == sorted(FORMATS)
+    assert re.findall(r"^\| \[`(.+?)`\]\(#\1\)", text, re.MULTILINE) == sorted(FORMATS)
+    for name in FORMATS:
+        assert FORMATS[name].facts["notes"] in text
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/design.md"])
 def test_the_page_of_losses_is_linked(checkout, page):
     assert re.search(r"\]\((docs/)?losses\.md\)", (checkout / page).read_text("utf-8"))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from spml_annotate.errors import DataError, SettingError
 from spml_annotate.folding import POLICIES, Conflict, fold, fold_matrix, last_words, retractions
+from spml_annotate.folding_columns import columns_of, fold_columns
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, Observation
 
 SHAPE = (3, 2)
@@ -252,3 +253,42 @@ def test_the_matrix_alone_refuses_what_the_fold_refuses() -> None:
         with pytest.raises(DataError, match="outside the table"):
             fold_matrix([says("ann", "yes", row, label)], (3, 2))
     assert fold_matrix([], (3, 2)).known == 0
+
+
+def same_fold(log: list[Observation], shape: tuple[int, int], policy: str) -> None:
+    """The columns give what the objects give."""
+    found, expected = fold_columns(columns_of(log), shape, policy), fold(log, shape, policy)
+    assert found.matrix == expected.matrix
+    assert found.conflicts() == expected.conflicts()
+    words = [word.position for _, said in sorted(expected.words.items()) for word in said]
+    assert found.standing.tolist() == words
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@given(log=logs)
+def test_columns_fold_like_objects(policy: str, log: list[Observation]) -> None:
+    same_fold(log, SHAPE, policy)
+
+
+@given(log=st.lists(answers, min_size=30, max_size=60), policy=st.sampled_from(POLICIES))
+def test_long_columns_fold_like_objects(log: list[Observation], policy: str) -> None:
+    same_fold(log, SHAPE, policy)
+
+
+def test_columns_keep_all_but_the_events() -> None:
+    said = Observation(2, 1, "no", "ann", "label-studio", 1.5, 7.0, "q", True, "e")
+    log = columns_of([says("bob", "skip"), said])
+    assert (log.rows.tolist(), log.labels.tolist(), log.answers.tolist()) == ([0, 2], [0, 1], [3, 1])
+    assert [log.annotator_names[i] for i in log.annotators] == ["bob", "ann"]
+    assert [log.source_names[i] for i in log.sources] == ["human", "label-studio"]
+    assert [log.question_names[i] for i in log.questions] == ["", "q"]
+    assert (log.seconds.tolist(), log.times.tolist(), log.shown.tolist()) == ([0.0, 1.5], [0.0, 7.0], [False, True])
+    assert len(columns_of([])) == 0
+
+
+@pytest.mark.parametrize(("row", "label"), [(3, 0), (0, 2)])
+def test_columns_outside_the_table_are_refused(row: int, label: int) -> None:
+    with pytest.raises(DataError, match=f"image {row}, class {label}.*another project"):
+        fold_columns(columns_of([says("ann", "skip", row, label)]), SHAPE)
+    with pytest.raises(SettingError, match="there is no policy 'vote'"):
+        fold_columns(columns_of([]), SHAPE, "vote")

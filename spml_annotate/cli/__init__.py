@@ -10,11 +10,12 @@ from spml_annotate.cli.catalogue import losses, strategies
 from spml_annotate.cli.costs import cost, report_bias
 from spml_annotate.cli.errors import ErrorHandlingGroup
 from spml_annotate.cli.estimate import estimate_k
+from spml_annotate.cli.export import export, formats
 from spml_annotate.cli.gain import report_gain
 from spml_annotate.cli.labelling import answer, ask, import_labels, undo
 from spml_annotate.cli.learning import embed, evaluate, propose, train
 from spml_annotate.cli.options import verbosity
-from spml_annotate.cli.results import doctor, export, status
+from spml_annotate.cli.results import doctor, status
 from spml_annotate.cli.serve import serve
 from spml_annotate.cli.setup import classes, images, init
 from spml_annotate.cli.simulate import simulate
@@ -43,7 +44,7 @@ def main(debug: bool) -> None:
 
 _COMMANDS = (
     simulate, init, images, classes, import_labels, embed, train, propose, ask, answer, undo, evaluate, estimate_k,
-    export, status, losses, strategies, doctor, serve,
+    export, formats, status, losses, strategies, doctor, serve,
     cost, report_bias, report_gain,
     studio,
 )  # fmt: skip

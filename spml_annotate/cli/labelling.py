@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spml_annotate.cli.options import echo_json, json_option, parse_assignments, seed_option, set_option, verbosity
+from spml_annotate.cli.options import (
+    echo_json,
+    json_option,
+    parse_assignments,
+    seed_option,
+    set_option,
+    settings_for,
+    verbosity,
+)
 from spml_annotate.cli.projects import annotator_option, duration, open_project, parse_budget, project_option
 from spml_annotate.cli.studio import reach, studio_options
 from spml_annotate.errors import SettingError
@@ -34,20 +42,56 @@ SHOWN = 10
 )
 @click.option("--skip-unknown", is_flag=True, help="Leave out images that the project lacks instead of refusing FILE.")
 @click.option("--splits", is_flag=True, help="Take the images' splits from FILE, too.")
+@click.option(
+    "--format",
+    "form",
+    metavar="NAME",
+    help="How FILE is written; `spml-annotate formats`. [default: what it looks like]",
+)
+@click.option("--prefix", default="", metavar="NAME/", help="Put before every image name of FILE.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="FORMAT.SETTING=VALUE",
+    help="Set a setting of the reader, such as voc.difficult=positive. Repeatable.",
+)
 @project_option
 @json_option
 @verbosity
 def import_labels(
-    file: Path, annotator: str, missing: Missing, skip_unknown: bool, splits: bool, folder: Path, as_json: bool
+    file: Path,
+    annotator: str,
+    missing: Missing,
+    skip_unknown: bool,
+    splits: bool,
+    form: str | None,
+    prefix: str,
+    assignments: tuple[str, ...],
+    folder: Path,
+    as_json: bool,
 ) -> None:
     """Add labels that exist already; the same FILE again changes nothing.
 
-    FILE is a CSV (one column per class, or image,label[,value][,split], or in the style of Open Images), an export
-    (.parquet) or a features file (.npz). Images are matched by their path relative to the folder that was added.
+    FILE is a file or folder in any format that is read: CSV (one column per class, or image,label[,value][,split]),
+    Open Images, COCO, Pascal VOC, Label Studio, Hugging Face, ... or an export of another project. Images are matched
+    by their path relative to the folder that was added. Proposals in FILE are left out: they are nobody's answer.
     """
+    from spml_annotate.formats.telling import tell_format
+
+    kind = tell_format(file, form)
+    _note_proposals(file, kind)
+    settings = settings_for(kind, assignments, f"{file} is read")
     with open_project(folder) as project:
         done = project.import_labels(
-            file, annotator=annotator, missing=missing, skip_unknown=skip_unknown, splits=splits
+            file,
+            annotator=annotator,
+            missing=missing,
+            skip_unknown=skip_unknown,
+            splits=splits,
+            format=kind,
+            prefix=prefix,
+            settings=settings,
         )
     if as_json:
         echo_json(asdict(done))
@@ -58,8 +102,23 @@ def import_labels(
     )
     if done.left_out:
         click.echo(f"{done.left_out} labels left out: their images are not in the project")
+    if done.proposals:
+        click.echo(f"{done.proposals} proposals in the file were left out: they are nobody's answer")
     if done.moved:
         click.echo(f"{done.moved} images changed their split")
+
+
+def _note_proposals(file: Path, kind: str) -> None:
+    """An export of ours whose format could not say which labels are people's must not pass for answers unnoticed."""
+    from spml_annotate.formats import FORMATS
+    from spml_annotate.formats.losing import side_path
+
+    if side_path(file).is_file() and "provenance" not in FORMATS[kind].facts["can"]:
+        click.echo(
+            f"note: {file} is an export, and {kind} does not say which of its labels are proposals: all of them become "
+            "answers; to bring people's alone, export with --labels human",
+            err=True,
+        )
 
 
 @click.command()

@@ -97,6 +97,18 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def settings_for(name: str, assignments: Sequence[str], why: str) -> dict[str, Any]:
+    """The settings of ``name`` among ``NAME.SETTING=VALUE`` strings; ``why`` says why only it is meant.
+
+    Raises:
+        SettingError: for a string of another form, or one about something else.
+    """
+    found = parse_assignments(assignments)
+    if strange := sorted(set(found) - {name}):
+        raise SettingError(f"--set {strange[0]}...: {why} as {name}; write --set {name}.SETTING=VALUE")
+    return found.get(name, {})
+
+
 def parse_hours(text: str | None) -> tuple[float, ...]:
     """Hours separated by commas; a trailing h is allowed."""
     if text is None:

@@ -1,4 +1,4 @@
-"""``export``, ``status`` and ``doctor``: what there is, and what comes out."""
+"""``status`` and ``doctor``: what there is, and whether it is sound."""
 
 from __future__ import annotations
 
@@ -13,44 +13,6 @@ from spml_annotate.cli.projects import duration, open_project, project_option, s
 
 if TYPE_CHECKING:
     from spml_annotate.project import Status
-    from spml_annotate.project.exporting import Format
-
-
-@click.command()
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["parquet", "open-images"]),
-    help="Parquet with a manifest in the folder OUT, or one long CSV. [default: CSV if OUT ends in .csv]",
-)
-@click.option(
-    "--proposals/--no-proposals",
-    default=None,
-    help="Write what `propose` kept, too, or people's labels only. [default: if there is something]",
-)
-@click.option(
-    "--min-precision",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Propose anew with this wanted precision of expected positives.",
-)
-@project_option
-@json_option
-@verbosity
-def export(
-    out: Path, form: Format | None, proposals: bool | None, min_precision: float | None, folder: Path, as_json: bool
-) -> None:
-    """Write the labelled data set to OUT: every label with value, source, score, annotator and time."""
-    with open_project(folder) as project:
-        done = project.export(out, format=form, proposals=proposals, min_precision=min_precision)
-    if as_json:
-        echo_json(asdict(done))
-        return
-    click.echo(f"{done.images} images with {done.human} labels of people and {done.proposals} proposals in {done.path}")
-    if done.unproposed:
-        click.echo(f"nothing was proposed with model {done.unproposed} yet: spml-annotate propose, then export again")
-    if done.disagreements:
-        click.echo(f"{done.disagreements} cells on which annotators disagree are listed in {done.conflicts}")
 
 
 @click.command()

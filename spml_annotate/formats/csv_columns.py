@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spml_annotate.errors import DataError
+from spml_annotate.formats.csv_blocks import Words
 from spml_annotate.formats.images import SPLIT_NAMES, clean_id, split_code
 from spml_annotate.formats.text import check_text
 from spml_annotate.taxonomy import Taxonomy
@@ -96,6 +97,53 @@ class ImageRows:
     def split(self) -> NDArray[np.int8]:
         """Split of every image, int8 [N]."""
         return np.array(self._splits, dtype=np.int8)
+
+
+class ImageNumbers:
+    """What `ImageRows` is, for whole columns.
+
+    Args:
+        cleaned: whether names are paths as people write them, or are taken as they stand.
+    """
+
+    def __init__(self, *, cleaned: bool) -> None:
+        self._cleaned = cleaned
+        self._ids: dict[str, int] = {}
+        self._splits: list[NDArray[np.int8]] = []
+        self._codes = Memo(split_code)
+
+    def add(self, images: Words, splits: Words | None) -> NDArray[np.int64]:
+        """Row of each image, int64 [R]; without splits, all are in train.
+
+        Raises:
+            DataError: if a name is empty, or an image is in another split than before.
+        """
+        names, ids = images.words, self._ids
+        if not all(names):
+            raise DataError("an image name is empty")
+        if self._cleaned and ("\\" in (joined := "\n".join(names)) or "./" in joined):
+            names = [image_id(name) for name in names]
+        before = len(ids)
+        rows = np.array([ids.setdefault(name, len(ids)) for name in names], dtype=np.int64)[images.codes]
+        given: NDArray[np.int8]
+        if splits is None:
+            given = np.full(len(rows), split_code("train"), dtype=np.int8)
+        else:
+            given = np.array([self._codes[word] for word in splits.words], dtype=np.int8)[splits.codes]
+        fresh, first = np.unique(rows[rows >= before], return_index=True)
+        self._splits.append(given[rows >= before][first])
+        if len(fresh) != len(ids) - before or (self.split()[rows] != given).any():
+            raise DataError("an image is in two splits")
+        return rows
+
+    def ids(self) -> tuple[str, ...]:
+        """All ids in the order of their rows."""
+        return tuple(self._ids)
+
+    def split(self) -> NDArray[np.int8]:
+        """Split of every image, int8 [N]."""
+        self._splits = [np.concatenate(self._splits)] if self._splits else [np.zeros(0, dtype=np.int8)]
+        return self._splits[0]
 
 
 def image_id(text: str) -> str:

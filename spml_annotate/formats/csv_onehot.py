@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from spml_annotate.errors import DataError
-from spml_annotate.formats.csv_columns import ClassColumns, image_id
+from spml_annotate.formats.csv_blocks import Block
+from spml_annotate.formats.csv_columns import ClassColumns, ImageNumbers, image_id
 from spml_annotate.formats.dataset import TRAIN, Dataset
 from spml_annotate.formats.images import split_code
 from spml_annotate.formats.text import Record, at
@@ -75,6 +76,31 @@ class OneHotReader:
             labels=LabelMatrix.from_dense(self._table(codes)),
             split=np.frombuffer(bytes(split), dtype=np.int8),
         )
+
+    def read_blocks(self, blocks: Iterable[Block], name: str) -> Dataset:
+        """The data set, if nothing is wrong with it.
+
+        Raises:
+            DataError: without a line; `read` says where.
+        """
+        images = ImageNumbers(cleaned=True)
+        codes, lines = bytearray(), 0
+        for block in blocks:
+            images.add(block.words(0), None if self._split_at is None else block.words(self._split_at))
+            part = np.empty((len(block), len(self._class_at)), dtype=np.int8)
+            for place, column in enumerate(self._class_at):
+                texts = block.words(column)
+                if not all(text.strip() in _CODES for text in texts.words):
+                    raise DataError(f"{self._path}: a cell of {self._header[column]!r} is no code")
+                meaning = np.array([_CODES[text.strip()] for text in texts.words], dtype=np.int8)
+                part[:, place] = meaning[texts.codes]
+            codes += part.data
+            lines += len(block)
+        self._images = dict.fromkeys(images.ids(), 0)
+        if not lines or lines != len(self._images):
+            raise DataError(f"{self._path}: there is no image in it, or one twice")
+        matrix = LabelMatrix.from_dense(self._table(codes))
+        return Dataset(name, self._taxonomy, images.ids(), matrix, images.split())
 
     def _image(self, record: Record) -> int:
         """Note the image of a record; its split."""

@@ -8,12 +8,14 @@ states an image about which nothing is known.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from spml_annotate.errors import DataError
 from spml_annotate.formats import FORMATS
 from spml_annotate.formats.classes import Classes, as_taxonomy
+from spml_annotate.formats.csv_blocks import is_large, read_blocks
 from spml_annotate.formats.csv_long import LongReader
 from spml_annotate.formats.csv_onehot import OneHotReader
 from spml_annotate.formats.csv_write import save_csv_long, save_csv_onehot
@@ -22,12 +24,32 @@ from spml_annotate.formats.folder import attach_pictures
 from spml_annotate.formats.text import Record, read_records
 from spml_annotate.labels import NEGATIVE, UNKNOWN, LabelMatrix
 from spml_annotate.progress import progress
+from spml_annotate.taxonomy import Taxonomy
 
 __all__ = ["load_csv", "save_csv_long", "save_csv_onehot"]
 
 
-@FORMATS.register("csv-onehot", holds="dataset", suffixes=(), save=save_csv_onehot)
-@FORMATS.register("csv", holds="dataset", suffixes=(".csv",), save=save_csv_long)
+_CAN = frozenset({"several", "negatives", "unknown", "splits"})
+
+
+@FORMATS.register(
+    "csv-onehot",
+    loads="dataset",
+    saves=save_csv_onehot,
+    suffixes=(),
+    is_folder=False,
+    can=_CAN,
+    notes="A column per class: 1 positive, 0 negative, -1 unknown.",
+)
+@FORMATS.register(
+    "csv",
+    loads="dataset",
+    saves=save_csv_long,
+    suffixes=(".csv",),
+    is_folder=False,
+    can=_CAN,
+    notes="A line per label: value 1 positive, 0 negative; a cell without a line is unknown.",
+)
 def load_csv(
     path: str | Path,
     *,
@@ -52,12 +74,7 @@ def load_csv(
     """
     path = Path(path)
     taxonomy = as_taxonomy(classes) if classes is not None else None
-    records = read_records(path)
-    header = _header(path, records)
-    reader = LongReader if LongReader.fits(header.fields) else OneHotReader
-    dataset = reader(path, header, taxonomy).read(
-        progress(records, what=f"reading {path.name}"), name or path.stem.removesuffix(".labels")
-    )
+    dataset = _read(path, taxonomy, name or path.stem.removesuffix(".labels"))
     if complete:
         codes = dataset.truth.copy()
         codes[codes == UNKNOWN] = NEGATIVE
@@ -68,6 +85,16 @@ def load_csv(
         return attach_pictures(dataset, root)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
+
+
+def _read(path: Path, taxonomy: Taxonomy | None, name: str) -> Dataset:
+    records = read_records(path)
+    header = _header(path, records)
+    reader = LongReader if LongReader.fits(header.fields) else OneHotReader
+    if is_large(path):
+        with suppress(DataError):  # unusual or wrong: record by record, it is read after all, or told with its line
+            return reader(path, header, taxonomy).read_blocks(read_blocks(path, header), name)
+    return reader(path, header, taxonomy).read(progress(records, what=f"reading {path.name}"), name)
 
 
 def _header(path: Path, records: Iterator[Record]) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -81,6 +82,25 @@ class Dataset:
     def rows(self, split: int) -> NDArray[np.int64]:
         """Rows of one split, ascending."""
         return np.flatnonzero(self.split == split)
+
+    def at(self, rows: Sequence[int] | NDArray[np.int64]) -> Dataset:
+        """The images of some rows, in that order; without pictures, which are attached by `folder.attach_pictures`."""
+        kept = np.asarray(rows, dtype=np.int64)
+        place = np.full(len(self), -1, dtype=np.int64)
+        place[kept] = np.arange(len(kept))
+        boxes = self.boxes
+        if boxes is not None:
+            inside = place[boxes.rows] >= 0
+            boxes = Boxes(place[boxes.rows[inside]], boxes.labels[inside], boxes.corners[inside])
+        return replace(
+            self,
+            image_ids=tuple(self.image_ids[row] for row in kept.tolist()),
+            labels=LabelMatrix.from_dense(self.labels.dense(kept)),
+            split=self.split[kept],
+            features=None if self.features is None else self.features[kept],
+            pictures=None,
+            boxes=boxes,
+        )
 
     def require_splits(self, *splits: int) -> None:
         """Raise DataError unless every split named has at least one image."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spml_annotate.errors import DataError, MismatchError
 from spml_annotate.formats.images import SPLIT_NAMES
 from spml_annotate.formats.text import check_text, check_unicode
-from spml_annotate.labels import NEGATIVE, POSITIVE
+from spml_annotate.labels import NEGATIVE, POSITIVE, LabelMatrix
 from spml_annotate.taxonomy import Taxonomy
 
 HUMAN = "human"
@@ -125,7 +125,7 @@ class LabelTable:
                 )
         _check_images(self)
         _check_labels(self)
-        order = np.lexsort((self.labels, self.rows))
+        order = np.argsort(self.rows * max(len(self.taxonomy), 1) + self.labels, kind="stable")
         for name in self.columns():
             values = getattr(self, name)[order]
             values.setflags(write=False)
@@ -165,6 +165,23 @@ class LabelTable:
 
     __hash__ = None  # type: ignore[assignment]  # arrays inside: equality is by content, hashing is not offered
 
+    def matrix(self) -> LabelMatrix:
+        """One code per cell [N, L]: a person's word goes before a proposal's, the latest before earlier ones.
+
+        Of two words of one time the one given last counts.
+        """
+        chosen = self.standing()
+        shape = len(self.image_ids), len(self.taxonomy)
+        return LabelMatrix.from_cells(self.rows[chosen], self.labels[chosen], self.values[chosen], shape)
+
+    def standing(self) -> NDArray[np.int64]:
+        """Which labels `matrix` has: one per cell, in the order of row and label."""
+        cells = self.rows * len(self.taxonomy) + self.labels
+        order = np.lexsort((np.arange(len(self)), self.times, self.sources == HUMAN, cells))
+        last = np.append(np.diff(cells[order]) != 0, True) if len(self) else np.zeros(0, dtype=bool)
+        chosen: NDArray[np.int64] = order[last]
+        return chosen
+
     def without_labels(self) -> NDArray[np.int64]:
         """Rows of the images that have no label, ascending."""
         return np.setdiff1d(np.arange(len(self.image_ids)), self.rows)
@@ -177,9 +194,19 @@ def check_source(source: str) -> None:
     check_text(source, "source")
 
 
+def _are_sound(ids: tuple[str, ...]) -> bool:
+    """Whether a million ids need not be looked at one by one."""
+    joined = "".join(ids)
+    try:
+        joined.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in joined and all(ids) and len(set(ids)) == len(ids)
+
+
 def _check_images(table: LabelTable) -> None:
     seen: set[str] = set()
-    for name in table.image_ids:
+    for name in () if _are_sound(table.image_ids) else table.image_ids:
         check_text(name, "export: image id")
         if name in seen:
             raise DataError(f"export: image id {name!r} appears twice; ids must be unique")

@@ -59,7 +59,15 @@ def save_features(path: str | Path, dataset: Dataset) -> None:
     write_atomically(Path(path), write)
 
 
-@FORMATS.register("features", holds="dataset", suffixes=(".npz",), save=save_features)
+@FORMATS.register(
+    "features",
+    loads="dataset",
+    saves=None,
+    suffixes=(".npz",),
+    is_folder=False,
+    can=frozenset({"several", "negatives", "unknown", "splits"}),
+    notes="A matrix: 1 positive, 0 negative, -1 unknown; holds embeddings, which `save_features` writes.",
+)
 def load_features(path: str | Path, *, name: str | None = None) -> Dataset:
     """A data set with embeddings from an ``.npz`` file.
 

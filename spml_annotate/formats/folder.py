@@ -17,7 +17,15 @@ from spml_annotate.labels import LabelMatrix
 CLASS_FILES = ("classes.txt", "classes.json")
 
 
-@FORMATS.register("folder", holds="dataset", suffixes=())
+@FORMATS.register(
+    "folder",
+    loads="dataset",
+    saves=None,
+    suffixes=(),
+    is_folder=True,
+    can=frozenset({"pictures"}),
+    notes="Pictures and a class list; every cell is unknown.",
+)
 def load_folder(root: str | Path, classes: Classes | None = None, *, name: str | None = None) -> Dataset:
     """Images below a folder, nothing known about them, all in the train split.
 

@@ -117,5 +117,6 @@ def fingerprint(image_ids: Iterable[str]) -> str:
 def _per_class(table: LabelTable, code: int) -> list[int]:
     """Labels of one value per class; two annotators of one cell count once."""
     chosen = table.values == code
-    cells = np.unique(np.stack([table.rows[chosen], table.labels[chosen]]), axis=1)
-    return [int(count) for count in np.bincount(cells[1], minlength=len(table.taxonomy))]
+    classes = max(len(table.taxonomy), 1)
+    cells = np.unique(table.rows[chosen] * classes + table.labels[chosen])
+    return [int(count) for count in np.bincount(cells % classes, minlength=len(table.taxonomy))]

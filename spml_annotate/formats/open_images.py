@@ -8,7 +8,8 @@ classes. It is replaced before the labels are, so a crash between the two leaves
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,30 +17,42 @@ import numpy as np
 
 from spml_annotate.errors import DataError
 from spml_annotate.formats import FORMATS
+from spml_annotate.formats.csv_blocks import is_large, read_blocks
+from spml_annotate.formats.csv_columns import Memo
 from spml_annotate.formats.export import LabelTable
 from spml_annotate.formats.images import SPLIT_NAMES
 from spml_annotate.formats.manifest import from_json, manifest, metadata_of, taxonomy_of, to_json
 from spml_annotate.formats.open_images_lines import COLUMNS, LineReader
-from spml_annotate.formats.text import csv_line, read_records, read_text
+from spml_annotate.formats.text import csv_line, quoted, read_records, read_text
 from spml_annotate.progress import progress
 from spml_annotate.stores.atomic import write_atomically, write_text
 from spml_annotate.taxonomy import Taxonomy
 
+_BLOCK = 4096
 
-def save_open_images(path: str | Path, table: LabelTable) -> None:
-    """Write ``path`` (CSV) and the manifest beside it."""
+
+def save_open_images(path: str | Path, table: LabelTable, *, pictures: Mapping[str, Path] | None = None) -> None:
+    """Write ``path`` (CSV) and the manifest beside it; the pictures have no place in it."""
     path = Path(path)
 
     def write(file: BinaryIO) -> None:
         file.write(csv_line(COLUMNS))
-        for line in _lines(table):
-            file.write(csv_line(line))
+        for start in progress(range(0, len(table.image_ids), _BLOCK), what="writing labels"):
+            file.write("".join(_lines(table, start, min(start + _BLOCK, len(table.image_ids)))).encode())
 
     write_text(_beside(path), to_json(manifest(table)))
     write_atomically(path, write)
 
 
-@FORMATS.register("open-images", holds="table", suffixes=(), save=save_open_images)
+@FORMATS.register(
+    "open-images",
+    loads="table",
+    saves=save_open_images,
+    suffixes=(),
+    is_folder=False,
+    can=frozenset({"several", "negatives", "unknown", "splits", "scores", "provenance"}),
+    notes="A line per label: Confidence 1 positive, 0 negative; a cell without a line is unknown.",
+)
 def load_open_images(path: str | Path, *, taxonomy: Taxonomy | None = None) -> LabelTable:
     """Labels in the style of Open Images.
 
@@ -62,6 +75,10 @@ def load_open_images(path: str | Path, *, taxonomy: Taxonomy | None = None) -> L
     header = next(records, None)
     if header is None:
         raise DataError(f"{path}: the file is empty; it needs the header {','.join(COLUMNS[:4])}")
+    if is_large(path):
+        with suppress(DataError):  # unusual or wrong: record by record, it is read after all, or told with its line
+            reader = LineReader(path, header, taxonomy)
+            return reader.read_blocks(read_blocks(path, header, reader.numbers()), metadata)
     return LineReader(path, header, taxonomy).read(progress(records, what=f"reading {path.name}"), metadata)
 
 
@@ -69,25 +86,30 @@ def _beside(path: Path) -> Path:
     return path.with_name(f"{path.stem}.manifest.json")
 
 
-def _lines(table: LabelTable) -> Iterator[list[str]]:
+def _lines(table: LabelTable, start: int, stop: int) -> Iterator[str]:
     """Image by image, so that the order of the images is the order in which the file names them."""
-    ends = np.searchsorted(table.rows, np.arange(1, len(table.image_ids) + 1))
-    start = 0
-    for row, end in enumerate(ends.tolist()):
-        image, split = table.image_ids[row], SPLIT_NAMES[int(table.split[row])]
-        if start == end:
-            yield [image, "", "", "", "", "", "", split, ""]
-        for i in range(start, end):
-            score, name = float(table.scores[i]), table.taxonomy.names[table.labels[i]]
-            yield [
-                image,
-                table.sources[i],
-                name,
-                str(table.values[i]),
-                "" if score != score else repr(score),
-                table.annotators[i],
-                repr(float(table.times[i])),
-                split,
-                str(int(table.shown[i])),
-            ]
-        start = end
+    ends = np.searchsorted(table.rows, np.arange(start, stop + 1))
+    labels = slice(int(ends[0]), int(ends[-1]))
+    words = Memo(quoted)
+    names = [words[name] for name in table.taxonomy.names]
+    lines = [
+        f",{words[source]},{names[label]},{value},{'' if score != score else repr(score)},{words[who]},{time!r},"
+        for source, label, value, score, who, time in zip(
+            table.sources[labels].tolist(),
+            table.labels[labels].tolist(),
+            table.values[labels].tolist(),
+            table.scores[labels].tolist(),
+            table.annotators[labels].tolist(),
+            table.times[labels].tolist(),
+            strict=True,
+        )
+    ]
+    flags = [str(int(flag)) for flag in table.shown[labels].tolist()]
+    first = 0
+    for row, last in zip(range(start, stop), (ends[1:] - ends[0]).tolist(), strict=True):
+        image, split = quoted(table.image_ids[row]), SPLIT_NAMES[int(table.split[row])]
+        if first == last:
+            yield f"{image},,,,,,,{split},\n"
+        for place in range(first, last):
+            yield f"{image}{lines[place]}{split},{flags[place]}\n"
+        first = last

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spml_annotate.errors import DataError
-from spml_annotate.formats.csv_columns import ClassColumns, ImageRows
+from spml_annotate.formats.csv_blocks import Block, Words
+from spml_annotate.formats.csv_columns import ClassColumns, ImageNumbers, ImageRows
 from spml_annotate.formats.export import HUMAN, PROPOSAL, LabelTable, check_source
 from spml_annotate.formats.text import Record, at, check_text
 from spml_annotate.labels import NEGATIVE, POSITIVE
@@ -38,6 +41,28 @@ def from_open_images(source: str, confidence: float) -> tuple[str, int, float, s
         return source, value, math.nan, ""
     check_text(source, "the source")
     return HUMAN, value, math.nan, source
+
+
+def _meanings(
+    sources: Words, confidences: Words, named: NDArray[np.bool_]
+) -> tuple[NDArray[np.object_], NDArray[np.int8], NDArray[np.float64], NDArray[np.object_]]:
+    """Source, value, score and annotator of the lines that name a class; each pair of texts is looked at once."""
+    pairs = (sources.codes * len(confidences.words) + confidences.codes)[named]
+    found, place = np.unique(pairs, return_inverse=True)
+    meanings = []
+    for pair in found.tolist():
+        source, confidence = divmod(pair, len(confidences.words))
+        try:
+            number = float(confidences.words[confidence] or "nan")
+        except ValueError:
+            raise DataError("Confidence is not a number") from None
+        meanings.append(from_open_images(sources.words[source], number))
+    columns = zip(*meanings, strict=True) if meanings else ((),) * 4
+    types = (np.object_, np.int8, np.float64, np.object_)
+    made: list[NDArray[Any]] = [
+        np.array(column, dtype=kind)[place] for column, kind in zip(columns, types, strict=True)
+    ]
+    return made[0], made[1], made[2], made[3]
 
 
 def _verbatim(image: str) -> str:
@@ -93,6 +118,54 @@ class LineReader:
             shown=np.array(self._shown, dtype=np.bool_),
             metadata=metadata,
         )
+
+    def read_blocks(self, blocks: Iterable[Block], metadata: Mapping[str, str]) -> LabelTable:
+        """The table, if nothing is wrong with it.
+
+        Raises:
+            DataError: without a line; `read` says where.
+        """
+        images = ImageNumbers(cleaned=False)
+        parts = [self._block(block, images) for block in blocks]
+        taxonomy = self._classes.taxonomy()
+        if not parts:
+            raise DataError(f"{self._path}: there is no line in it")
+        whole: Iterator[NDArray[Any]] = (np.concatenate(column) for column in zip(*parts, strict=True))
+        columns = dict(zip(LabelTable.columns(), whole, strict=True))
+        return LabelTable(taxonomy, images.ids(), images.split(), **columns, metadata=metadata)
+
+    def _block(self, block: Block, images: ImageNumbers) -> tuple[NDArray[Any], ...]:
+        """Columns of a `LabelTable`, in their order."""
+        at = self._at
+        rows = images.add(block.words(at["ImageID"]), block.words(at["Split"]) if "Split" in at else None)
+        names = block.words(at["LabelName"])
+        columns = np.array([self._classes.columns[name] if name else -1 for name in names.words], dtype=np.int64)
+        labels = columns[names.codes]
+        named = labels >= 0
+        sources, values, scores, annotators = _meanings(block.words(at["Source"]), block.words(at["Confidence"]), named)
+        times: NDArray[np.float64] = np.zeros(len(values))
+        shown: NDArray[np.bool_] = np.zeros(len(values), dtype=np.bool_)
+        if "Score" in at:
+            given, empty = (column[named] for column in block.numbers(at["Score"]))
+            scores = np.where(empty, scores, given)
+        if "Time" in at:
+            given, empty = (column[named] for column in block.numbers(at["Time"]))
+            times = np.where(empty, 0.0, given)
+        if "Annotator" in at:
+            people = block.words(at["Annotator"])
+            told = np.array(people.words, dtype=np.object_)[people.codes[named]]
+            annotators = np.where(told == "", annotators, told)
+        if "Shown" in at:
+            flags = block.words(at["Shown"])
+            wrong = np.array([word not in _FLAGS for word in flags.words], dtype=np.bool_)
+            if wrong[flags.codes[named]].any():
+                raise DataError("Shown is neither 1 nor 0")
+            shown = np.array([_FLAGS.get(word, False) for word in flags.words], dtype=np.bool_)[flags.codes[named]]
+        return rows[named], labels[named], values, sources, scores, annotators, times, shown
+
+    def numbers(self) -> set[int]:
+        """Columns that `read_blocks` takes as numbers."""
+        return {self._at[name] for name in ("Score", "Time") if name in self._at}
 
     def _add(self, record: list[str]) -> None:
         if len(record) != self._width:

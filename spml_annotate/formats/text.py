@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from spml_annotate.errors import DataError
+
+_QUOTED = re.compile(r'[,"\r\n]').search
 
 
 class Record(NamedTuple):
@@ -94,7 +97,7 @@ def at(path: Path, line: int, message: str) -> DataError:
 
 def quoted(field: str) -> str:
     """A field of a CSV record, in quotes if it needs them."""
-    if any(character in field for character in ',"\r\n') or field != field.strip():
+    if _QUOTED(field) or field != field.strip():
         return '"' + field.replace('"', '""') + '"'
     return field
 

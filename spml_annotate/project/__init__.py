@@ -37,8 +37,6 @@ from spml_annotate.workspace import Workspace
 class Project:
     """A labelling project in a folder.
 
-    ::
-
         with Project.create("birds", ["heron", "gull", "tern"]) as project:
             project.add_images("photographs")
             project.import_labels("one_positive_each.csv")

@@ -1,28 +1,34 @@
-"""Labels that exist already: from a CSV, an export or a features file into the log of answers."""
+"""Labels that exist already, in any format that is read, into the log of answers."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spml_annotate.errors import DataError
+from spml_annotate.folding_columns import Names, Numbers
+from spml_annotate.formats import FORMATS
 from spml_annotate.formats.dataset import Dataset
 from spml_annotate.formats.export import HUMAN, LabelTable
-from spml_annotate.formats.images import rows_by_id
-from spml_annotate.labels import NEGATIVE, POSITIVE, Answer, Observation
+from spml_annotate.formats.images import clean_id, rows_by_id
+from spml_annotate.formats.telling import tell_format
+from spml_annotate.labels import NEGATIVE, POSITIVE, Codes, Rows
 from spml_annotate.workspace import Workspace
 
 Missing = Literal["unknown", "negative"]
 EXAMPLES = 3
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class Cell(NamedTuple):
-    """One label of a file, by names."""
+    """One label of a folder, by names; its text is part of what answers are known by, and stays as it is."""
 
     image: str
     label: str
@@ -33,7 +39,10 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Imported:
-    """What `import_labels` did: labels in the file, how many were new, images that they are on, what was left out."""
+    """What `import_labels` did: labels in the file, how many were new, images that they are on, what was left out.
+
+    ``proposals`` counts labels that nobody gave; they are never imported as answers.
+    """
 
     file: str
     labels: int
@@ -43,12 +52,27 @@ class Imported:
     negatives: int
     left_out: int
     moved: int
+    format: str = ""
+    proposals: int = 0
 
 
 @dataclass(frozen=True)
 class _Content:
-    cells: list[Cell]
-    splits: dict[str, int]
+    """Labels of a file by row: M of them, on images and of classes that are places in the names of the file.
+
+    ``annotators`` are places in ``people``; ``split`` has one code per image.
+    """
+
+    images: tuple[str, ...]
+    classes: tuple[str, ...]
+    split: NDArray[np.int8]
+    rows: Rows
+    labels: Rows
+    values: Codes
+    annotators: Numbers
+    times: NDArray[np.float64]
+    people: tuple[str, ...]
+    proposals: int = 0
 
 
 def import_labels(
@@ -59,6 +83,9 @@ def import_labels(
     missing: Missing = "unknown",
     skip_unknown: bool = False,
     splits: bool = False,
+    format: str | None = None,
+    prefix: str = "",
+    settings: Mapping[str, object] = _NOTHING,
 ) -> Imported:
     """Add the labels of a file as answers with the source ``import:<file name>``; they cost no seconds.
 
@@ -66,103 +93,128 @@ def import_labels(
 
     Args:
         workspace: the project.
-        path: a CSV (one-hot, long, or in the style of Open Images), an export (``.parquet`` or its folder; people's
-            labels only), or a features file ``.npz`` (its labels).
+        path: a file or folder in a format that is read; of formats that say who gave a label, people's labels only.
         annotator: who gave the labels, where the file does not say.
         missing: what a cell means that the file says nothing of; ``negative`` is right only for files that name every
             positive of their images.
         skip_unknown: leave out images that the project lacks instead of refusing the file.
         splits: take the images' splits from the file, too.
+        format: name in `FORMATS`; told by the file's name and content if None.
+        prefix: put before every image name of the file, for images that were added with it or from a folder above.
+        settings: of the format's reader.
 
     Raises:
         DataError: for a file that cannot be read, or that names images or classes which the project lacks; with their
-            number and the first of them. Nothing is added then.
+            number and the first of them. Nothing is added then. SettingError: for an unknown format or setting.
     """
     path = Path(path)
-    content = _read(path, annotator, missing)
+    kind = tell_format(path, format)
+    content = _read(path, kind, annotator, missing, settings)
     with workspace.writing("import-labels"):
-        rows = rows_by_id(workspace.images.ids())
-        left_out = _check(workspace, path, content, rows, skip_unknown)
-        kept = [cell for cell in content.cells if cell.image in rows]
-        added = workspace.log.append(_observations(workspace, path, kept, rows))
-        moved = _move(workspace, content.splits, rows) if splits else 0
-    values = np.array([cell.value for cell in kept], dtype=np.int8)
+        names, rows = _matched(content, rows_by_id(workspace.images.ids()), prefix)
+        columns = _columns(workspace, path, content, names, rows, skip_unknown)
+        kept = np.flatnonzero(rows[content.rows] >= 0)
+        cells = rows[content.rows[kept]], columns[content.labels[kept]], content.values[kept]
+        added = workspace.log.append_cells(
+            *cells,
+            content.annotators[kept],
+            content.times[kept],
+            names=content.people,
+            source=f"import:{path.name}",
+            event=f"import:{_digest(path, content, names, kept)}",
+        )
+        moved = _move(workspace, content, rows) if splits else 0
     return Imported(
         file=str(path),
         labels=len(kept),
         new=added,
-        images=len({cell.image for cell in kept}),
-        positives=int((values == POSITIVE).sum()),
-        negatives=int((values == NEGATIVE).sum()),
-        left_out=left_out,
+        images=len(np.unique(cells[0])),
+        positives=int((cells[2] == POSITIVE).sum()),
+        negatives=int((cells[2] == NEGATIVE).sum()),
+        left_out=len(content.rows) - len(kept),
         moved=moved,
+        format=kind,
+        proposals=content.proposals,
     )
 
 
-def _read(path: Path, annotator: str, missing: Missing) -> _Content:
-    suffix = path.suffix.lower()
-    if path.is_dir() or suffix == ".parquet":
-        from spml_annotate.formats.parquet import load_parquet
-
-        return _of_table(load_parquet(path), annotator, missing)
-    if suffix == ".npz":
-        from spml_annotate.formats.features_npz import load_features
-
-        return _of_dataset(load_features(path), annotator, missing)
-    if _open_images(path):
-        from spml_annotate.formats.open_images import load_open_images
-
-        return _of_table(load_open_images(path), annotator, missing)
-    from spml_annotate.formats.csv_table import load_csv
-
-    return _of_dataset(load_csv(path), annotator, missing)
+def _read(path: Path, kind: str, annotator: str, missing: Missing, settings: Mapping[str, object]) -> _Content:
+    entry = FORMATS[kind]
+    checked = entry.checked(settings)
+    options = {name: checked[name] for name in settings}
+    completes = missing == "negative" and "complete" in entry.settings  # the reader knows what its format leaves open
+    if completes:
+        options["complete"] = True
+    found = entry.function(path, **options)
+    if isinstance(found, LabelTable):
+        if missing == "negative" and not completes:
+            raise DataError(f"{path}: {kind} says of every label what it is; leave --map-missing out")
+        return _of_table(found, annotator)
+    return _of_dataset(found, annotator, missing)
 
 
-def _open_images(path: Path) -> bool:
-    from spml_annotate.formats.text import read_records
-
-    header = next(iter(read_records(path)), None)
-    return header is not None and header.fields[0].strip() == "ImageID"
+def _matched(content: _Content, rows: Mapping[str, int], prefix: str) -> tuple[list[str], Rows]:
+    r"""Names of the file's images as they are here, with the prefix and ``/`` for ``\``; their rows, -1 for none."""
+    names = [prefix + name for name in content.images]
+    names = [name if name in rows else clean_id(name) for name in names]
+    return names, np.array([rows.get(name, -1) for name in names], dtype=np.int64)
 
 
 def _of_dataset(dataset: Dataset, annotator: str, missing: Missing) -> _Content:
-    labels = (dataset.with_missing_negative() if missing == "negative" else dataset).labels
-    names = dataset.taxonomy.names
-    cells = [
-        Cell(dataset.image_ids[row], names[label], int(value), annotator, 0.0)
-        for row, label, value in zip(*(column.tolist() for column in labels.cells()), strict=True)
-    ]
-    return _Content(cells, dict(zip(dataset.image_ids, dataset.split.tolist(), strict=True)))
+    rows, labels, values = (dataset.with_missing_negative() if missing == "negative" else dataset).labels.cells()
+    return _Content(
+        images=dataset.image_ids,
+        classes=dataset.taxonomy.names,
+        split=dataset.split,
+        rows=rows,
+        labels=labels,
+        values=values,
+        annotators=np.zeros(len(rows), dtype=np.int32),
+        times=np.zeros(len(rows)),
+        people=(annotator,),
+    )
 
 
-def _of_table(table: LabelTable, annotator: str, missing: Missing) -> _Content:
-    if missing == "negative":
-        raise DataError("an export says of every label what it is; leave --map-missing out")
-    cells = [
-        Cell(label.image, label.label, label.value, label.annotator or annotator, label.time)
-        for label in table
-        if label.source == HUMAN
-    ]
-    return _Content(cells, dict(zip(table.image_ids, table.split.tolist(), strict=True)))
+def _of_table(table: LabelTable, annotator: str) -> _Content:
+    human = np.flatnonzero(table.sources == HUMAN)
+    people = Names()
+    annotators = people.numbers([name or annotator for name in table.annotators[human].tolist()])
+    return _Content(
+        images=table.image_ids,
+        classes=table.taxonomy.names,
+        split=table.split,
+        rows=table.rows[human],
+        labels=table.labels[human],
+        values=table.values[human],
+        annotators=annotators,
+        times=table.times[human],
+        people=people.texts(),
+        proposals=len(table) - len(human),
+    )
 
 
-def _check(workspace: Workspace, path: Path, content: _Content, rows: dict[str, int], skip_unknown: bool) -> int:
-    """Number of labels that are left out."""
-    strange = [cell.image for cell in content.cells if cell.image not in rows]
+def _columns(
+    workspace: Workspace, path: Path, content: _Content, names: Sequence[str], rows: Rows, skip_unknown: bool
+) -> Rows:
+    """The project's column of each class of the file, -1 for those it has no label of."""
+    labelled = np.unique(content.rows)
+    strange = list(dict.fromkeys(names[row] for row in labelled[rows[labelled] < 0].tolist()))
     if strange and not skip_unknown:
-        named, total = list(dict.fromkeys(strange)), len({cell.image for cell in content.cells})
+        total = len({names[row] for row in labelled.tolist()})
         raise DataError(
-            f"{path}: {len(named)} of {total} images are not in the project, such as {_some(named)}; names are paths "
-            "relative to the folder that was added: add the images, or use --skip-unknown"
+            f"{path}: {len(strange)} of {total} images are not in the project, such as {_some(strange)}; names are "
+            "paths relative to the folder that was added: add the images, or use --skip-unknown"
         )
-    classes = {cell.label for cell in content.cells if cell.image in rows}
-    lacking = sorted(name for name in classes if not _known(workspace, name))
+    used = np.unique(content.labels[rows[content.rows] >= 0]).tolist()
+    lacking = sorted(content.classes[label] for label in used if not _known(workspace, content.classes[label]))
     if lacking:
         raise DataError(
-            f"{path}: {len(lacking)} of {len(classes)} classes are not in the project, such as {_some(lacking)}; use "
+            f"{path}: {len(lacking)} of {len(used)} classes are not in the project, such as {_some(lacking)}; use "
             "`spml-annotate classes add NAME`, or `classes alias NAME OTHER` for another spelling"
         )
-    return len(strange)
+    columns = np.full(len(content.classes), -1, dtype=np.int64)
+    columns[used] = [workspace.taxonomy.column(content.classes[label]) for label in used]
+    return columns
 
 
 def _some(names: list[str]) -> str:
@@ -177,31 +229,30 @@ def _known(workspace: Workspace, name: str) -> bool:
     return True
 
 
-def _observations(
-    workspace: Workspace, path: Path, cells: Iterable[Cell], rows: dict[str, int]
-) -> Iterator[Observation]:
-    digest = _digest(path)
-    for image, label, value, annotator, time in cells:
-        row, column = rows[image], workspace.taxonomy.column(label)
-        answer: Answer = "yes" if value == POSITIVE else "no"
-        event = f"import:{digest}:{row}:{column}:{answer}:{annotator}"
-        yield Observation(row, column, answer, annotator, f"import:{path.name}", time=time, event=event)
+def _digest(path: Path, content: _Content, names: Sequence[str], kept: Rows) -> str:
+    """Hash of a file's bytes; of a folder's labels, for it may hold pictures, too."""
+    from spml_annotate.formats.parquet import LABELS
 
-
-def _digest(path: Path) -> str:
+    path = path / LABELS if (path / LABELS).is_file() else path
     if path.is_dir():
-        from spml_annotate.formats.parquet import LABELS
-
-        path = path / LABELS
+        cells = sorted(
+            Cell(names[row], content.classes[label], value, content.people[who], time)
+            for row, label, value, who, time in zip(
+                *(
+                    column[kept].tolist()
+                    for column in (content.rows, content.labels, content.values, content.annotators, content.times)
+                ),
+                strict=True,
+            )
+        )
+        return hashlib.sha256(repr(cells).encode()).hexdigest()[:16]
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def _move(workspace: Workspace, splits: dict[str, int], rows: dict[str, int]) -> int:
+def _move(workspace: Workspace, content: _Content, rows: Rows) -> int:
     """Put images into the splits that the file gives; returns how many changed theirs, copies included."""
     before = workspace.images.splits()
-    for split in sorted(set(splits.values())):
-        workspace.images.set_split(
-            [rows[name] for name, code in splits.items() if code == split and name in rows], split
-        )
+    for split in np.unique(content.split).tolist():
+        workspace.images.set_split(rows[(content.split == split) & (rows >= 0)], split)
     return int((workspace.images.splits() != before).sum())

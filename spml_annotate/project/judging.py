@@ -8,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spml_annotate.errors import DataError, SettingError
-from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, Codes
-from spml_annotate.project.evidence import evidence_of
-from spml_annotate.project.proposing import DEFAULT_PRECISION, PROPOSER
+from spml_annotate.labels import NEGATIVE, POSITIVE, Codes
+from spml_annotate.project.crossfit import propose_on_sample
+from spml_annotate.project.proposing import DEFAULT_PRECISION
 from spml_annotate.project.sample import REMEDY, SPLIT_CODES, Sample, checked_sample
 from spml_annotate.project.scoring import require_model
-from spml_annotate.propose import PROPOSERS
-from spml_annotate.propose.thresholds import calibrate_thresholds, default_thresholds
 from spml_annotate.stores.images import VALIDATION
 from spml_annotate.workspace import Workspace
 
@@ -113,21 +111,8 @@ def _predictions(workspace: Workspace, sample: Sample) -> NDArray[np.float32]:
 
 def _proposed(workspace: Workspace, sample: Sample, precision: float, seed: int) -> tuple[Codes, str]:
     """What would be proposed on the sample, [V, L], and what the thresholds rest on."""
-    evidence = evidence_of(workspace, require_model(workspace), sample, seed=seed)
-    belief = PROPOSERS[PROPOSER].function(evidence, sample.rows)
-    values = np.full(sample.codes.shape, UNKNOWN, dtype=np.int8)
-    order = np.random.default_rng(seed).permutation(len(sample))
-    halves = (order[::2], order[1::2]) if sample.enough else (order, order[:0])
-    for judged, other in (halves, halves[::-1]):
-        if sample.enough:
-            limits = calibrate_thresholds(belief[other], sample.codes[other], positive_precision=precision)
-        else:
-            limits = default_thresholds(sample.codes.shape[1])
-        part = belief[judged]
-        values[judged] = np.where(
-            part >= limits.positive, POSITIVE, np.where(part <= limits.negative, NEGATIVE, UNKNOWN)
-        )
-    return values, "calibrated on the other half of the sample" if sample.enough else "defaults"
+    values, _, basis = propose_on_sample(workspace, sample, precision=precision, seed=seed)
+    return values, basis
 
 
 def _number(value: float) -> float | None:

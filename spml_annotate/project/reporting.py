@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spml_annotate.formats.images import SPLIT_NAMES
-from spml_annotate.labels import NEGATIVE, POSITIVE, LabelMatrix
+from spml_annotate.labels import ANSWERS, NEGATIVE, POSITIVE, LabelMatrix
 from spml_annotate.project.asking import expected_seconds, open_questions
 from spml_annotate.project.evidence import priors_of, training_labels
 from spml_annotate.project.sample import LEAST, checked_sample
@@ -60,13 +61,7 @@ class Status:
 def status(workspace: Workspace) -> Status:
     """Where the project stands."""
     folded, splits = workspace.folded(), workspace.images.splits()
-    answers: Counter[str] = Counter()
-    annotators: Counter[str] = Counter()
-    seconds = 0.0
-    for said in workspace.log:
-        answers[said.answer] += 1
-        annotators[said.annotator] += 1
-        seconds += said.seconds
+    log = folded.log
     model = workspace.models.current()
     sample = checked_sample(workspace)
     waiting = open_questions(workspace)
@@ -82,9 +77,9 @@ def status(workspace: Workspace) -> Status:
         "embedded": workspace.embedded(),
         "features": workspace.settings.features.key if workspace.settings.features else None,
         "classes": len(workspace.taxonomy),
-        "answers": dict(sorted(answers.items())),
-        "annotators": dict(sorted(annotators.items())),
-        "hours": seconds / 3600.0,
+        "answers": _counted(log.answers, ANSWERS),
+        "annotators": _counted(log.annotators, log.annotator_names),
+        "hours": float(log.seconds.sum()) / 3600.0,
         "positives": int(matrix.count(POSITIVE).sum()),
         "negatives": int(matrix.count(NEGATIVE).sum()),
         "known_share": matrix.known_share if len(workspace.images) else 0.0,
@@ -101,6 +96,12 @@ def status(workspace: Workspace) -> Status:
         "open_seconds": expected_seconds(waiting, workspace.settings.prices),
     }
     return Status(**facts, next=next_step(facts))
+
+
+def _counted(numbers: NDArray[np.integer], names: Sequence[str]) -> dict[str, int]:
+    """How often each name occurs, in the order of the alphabet."""
+    counts = np.bincount(numbers, minlength=len(names)).tolist()
+    return {name: count for name, count in sorted(zip(names, counts, strict=True)) if count}
 
 
 def image_kinds(matrix: LabelMatrix) -> dict[str, int]:

@@ -67,11 +67,15 @@ def checked_sample(workspace: Workspace, split: int = VALIDATION) -> Sample:
 
 def answered_cells(workspace: Workspace, rows: Rows, annotator: str | None = None) -> NDArray[np.bool_]:
     """Cells [R, L] of which somebody (or one annotator) has a standing word, be it that he could not tell."""
-    place = {int(row): position for position, row in enumerate(rows)}
+    folded = workspace.folded()
+    log, said = folded.log, folded.standing
+    if annotator is not None:
+        said = said[np.array([name == annotator for name in log.annotator_names], dtype=bool)[log.annotators[said]]]
+    place = np.full(len(workspace.images), -1, dtype=np.int64)
+    place[rows] = np.arange(len(rows))
+    said = said[place[log.rows[said]] >= 0]
     table = np.zeros((len(rows), len(workspace.taxonomy)), dtype=bool)
-    for (row, label), words in workspace.folded().words.items():
-        if row in place and (annotator is None or any(w.observation.annotator == annotator for w in words)):
-            table[place[row], label] = True
+    table[place[log.rows[said]], log.labels[said]] = True
     return table
 
 

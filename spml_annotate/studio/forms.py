@@ -59,7 +59,7 @@ class Form:
         lines = []
         for line in template.splitlines():
             indent = line[: len(line) - len(line.lstrip())]
-            lines.extend([indent + _element(name) for name in names] if line.strip() == _CLASSES else [line])
+            lines.extend([indent + choice_element(name) for name in names] if line.strip() == _CLASSES else [line])
         return "\n".join(lines) + "\n"
 
     def task(
@@ -96,7 +96,12 @@ class Form:
         return self.meaning(given, asked)
 
 
-def _element(name: str) -> str:
+def choice_element(name: str) -> str:
+    """The <Choice> of a class, shown as the editor can show it.
+
+    Raises:
+        DataError: for a name with a character that XML cannot hold.
+    """
     if _NOT_IN_XML.search(name):
         raise DataError(f"labelling config: class {name!r} has a character that XML cannot hold; rename the class")
     shown = displayed(name)

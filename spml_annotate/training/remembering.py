@@ -17,8 +17,6 @@ from spml_annotate.training.inputs import resolve, usable_labels
 class RememberingLoss:
     """Any registered loss on the labels of one's training images, with whatever it remembers about them.
 
-    ::
-
         loss = RememberingLoss("role", labels, expected_positives=1.5, epochs=20)
         optimizer = torch.optim.Adam([{"params": model.parameters()}, *loss.parameter_groups(1e-3)], lr=1e-3)
         for epoch in range(20):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from spml_annotate.errors import DataError, MismatchError, SettingError
-from spml_annotate.folding import Folded, fold
+from spml_annotate.folding_columns import FoldedColumns, fold_columns
 from spml_annotate.stores.atomic import cannot_write
 from spml_annotate.stores.database import connect
 from spml_annotate.stores.events import SqliteLog
@@ -47,7 +47,7 @@ class Workspace:
         self.features = FeatureStore(root / "features")
         self.models = ModelStore(root / "models", root / CURRENT)
         self._lock = WriterLock(root / LOCK)
-        self._folded: tuple[tuple[int, int, int], Folded] | None = None
+        self._folded: tuple[tuple[int, int, int], FoldedColumns] | None = None
 
     @classmethod
     def create(cls, root: str | Path, taxonomy: Taxonomy, *, name: str = "") -> Workspace:
@@ -124,11 +124,11 @@ class Workspace:
         save_settings(self.root / SETTINGS, settings)
         self.settings = settings
 
-    def folded(self) -> Folded:
+    def folded(self) -> FoldedColumns:
         """What is known, [N, L], and the words it is made of; computed anew when something was added."""
         state = (len(self.log), *self.shape)
         if self._folded is None or self._folded[0] != state:
-            self._folded = state, fold(self.log, self.shape, self.settings.policy)
+            self._folded = state, fold_columns(self.log.columns(), self.shape, self.settings.policy)
         return self._folded[1]
 
     def image_path(self, row: int) -> Path:

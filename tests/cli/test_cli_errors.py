@@ -41,7 +41,7 @@ def run(*arguments: str):
         (["evaluate"], "run `spml-annotate train`"),
         (["undo"], "no answered question to undo"),
         (["classes", "add", "red 0"], "already means 'red 0'"),
-        (["export", "/proc/none/out"], "choose another"),
+        (["export", "/proc/none/out"], "check that its folder exists, is writable"),
         (["init", "DIR", "--classes", "a,b"], "holds a project already"),
         (["init", "DIR", "--classes", "dog"], "a single one: 'dog,'"),
     ],

@@ -68,7 +68,7 @@ def test_from_pictures_to_an_exported_data_set(world, tmp_path):
     now = shell.json("status")
     assert (now["checked"], now["open_questions"], now["model"]) == (15, 0, "0002")
     shell("export", tmp_path / "out")
-    shell("export", tmp_path / "out.csv", "--no-proposals")
+    shell("export", tmp_path / "out.csv", "--labels", "human")
     with Project(tmp_path / "p") as project:
         table = load_parquet(tmp_path / "out")
         human = table.sources == "human"

@@ -28,9 +28,7 @@ def test_everything_has_a_help_text(command):
 
 
 def test_all_verbs_are_there():
-    verbs = (
-        "init images import-labels embed train propose ask answer evaluate export status undo losses strategies doctor"
-    )
+    verbs = "init images import-labels embed train propose ask answer evaluate export formats status undo losses doctor"
     assert set(verbs.split()) <= set(main.commands)
     assert {"add", "list"} <= set(main.commands["images"].commands)
     assert {"add", "rename", "alias"} <= set(main.commands["classes"].commands)

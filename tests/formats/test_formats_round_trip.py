@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from strategies_formats import datasets, name_lists, names, same_dataset, tables
 
 from spml_annotate.errors import DataError
-from spml_annotate.formats import FORMATS
 from spml_annotate.formats.classes import load_classes, save_classes
 from spml_annotate.formats.csv_table import load_csv
 from spml_annotate.formats.csv_write import save_csv_long, save_csv_onehot
@@ -121,15 +120,6 @@ def test_the_same_dataset_gives_the_same_bytes(dataset):
             for place in ("1", "2"):
                 save(Path(folder) / (place + name), dataset)
             assert (Path(folder) / ("1" + name)).read_bytes() == (Path(folder) / ("2" + name)).read_bytes()
-
-
-def test_every_format_is_registered_with_what_it_holds():
-    assert set(FORMATS) == {"folder", "csv", "csv-onehot", "features", "open-images", "parquet"}
-    for name in FORMATS:
-        entry = FORMATS[name]
-        assert entry.facts["holds"] in {"dataset", "table"}
-        assert entry.summary.endswith(".")
-        assert callable(entry.facts.get("save", entry.function))
 
 
 @pytest.mark.parametrize("block", [1, 2, 1000])

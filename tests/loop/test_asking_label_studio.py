@@ -6,6 +6,7 @@ from studio_world import CLASSES, choices, make_studio_world, picture
 
 from spml_annotate.acquire import Query
 from spml_annotate.errors import SettingError
+from spml_annotate.folding import last_words
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN
 from spml_annotate.loop.asking import ask_label_studio, is_hidden
 from spml_annotate.loop.linking import add_link
@@ -159,10 +160,10 @@ def test_list_and_exhaust(world):
     ann.update_annotation(given["id"], result=[], was_cancelled=True)
     world.pull(checking)
     assert codes(world, 2) == [UNKNOWN] * 4
-    assert {said.answer for said in world.project.workspace.folded().words[2, 0][0][1:2]} == {"skip"}
+    assert {said.answer for said in last_words(world.project.workspace.log)[2, 0][0][1:2]} == {"skip"}
     world.owner.delete_tasks(checking.project, [check["id"]])
     world.pull(checking, whole=True)
-    assert (2, 0) not in world.project.workspace.folded().words
+    assert (2, 0) not in last_words(world.project.workspace.log)
 
 
 def test_pick_goes_to_the_main_project(world):

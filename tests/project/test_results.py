@@ -128,12 +128,12 @@ def test_an_export_comes_back_complete(taught, tmp_path, out):
         said = {(line["annotator"], line["answer"]) for line in csv.DictReader(file)}
     assert len(said) == 2
     assert ("ann", against) in said
-    assert len(load(tmp_path / taught.export(tmp_path / f"people-{out}", proposals=False).path)) == done.human
+    assert len(load(tmp_path / taught.export(tmp_path / f"people-{out}", labels="human").path)) == done.human
 
 
 def test_proposals_that_are_wanted_must_be_there(taught, tmp_path):
     with pytest.raises(DataError, match="run `spml-annotate propose`"):
-        taught.export(tmp_path / "out", proposals=True)
+        taught.export(tmp_path / "out", labels="all")
     assert taught.export(tmp_path / "out", min_precision=0.6).proposals > 0
 
 
@@ -170,7 +170,7 @@ def test_an_export_says_that_the_current_model_has_proposed_nothing(world, proje
     assert project.export(tmp_path / "none").unproposed == ""
     project.train(epochs=1, device="cpu")
     assert project.export(tmp_path / "before").unproposed == "0001"
-    assert project.export(tmp_path / "people", proposals=False).unproposed == ""
+    assert project.export(tmp_path / "people", labels="human").unproposed == ""
     project.propose()
     assert project.export(tmp_path / "after").unproposed == ""
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from spml_annotate.errors import DataError, MismatchError
 from spml_annotate.folding import fold, retractions
+from spml_annotate.folding_columns import LogColumns, columns_of
 from spml_annotate.labels import MemoryLog, Observation
 from spml_annotate.stores.events import SqliteLog
 
@@ -222,3 +223,63 @@ def test_closing_twice_is_allowed_and_using_it_afterwards_is_an_error(tmp_path: 
     log.close()
     with pytest.raises(DataError, match="closed"):
         len(log)
+
+
+def test_columns_are_what_the_log_holds(tmp_path, monkeypatch):
+    monkeypatch.setattr("spml_annotate.stores.events._PAGE", 3)
+    answers = ("yes", "no", "unsure", "skip", "retract")
+    said = [
+        Observation(n, n % 3, answers[n % 5], f"ann{n % 2}", "é", n / 2, float(n), "q" * (n % 2), bool(n % 2))
+        for n in range(10)
+    ]
+    with SqliteLog(tmp_path / "labels.sqlite") as log:
+        assert len(log.columns()) == 0
+        log.append(said)
+        found, expected = log.columns(), columns_of(said)
+    for name in LogColumns._fields:
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def cells(*told, event="import:abc", names=("ann", "bob: é")):
+    """Arguments of `append_cells` for (row, label, value, place of the annotator)."""
+    rows, labels, values, who = (np.array(column) for column in zip(*told, strict=True))
+    columns = rows, labels, values.astype(np.int8), who.astype(np.int32), np.arange(len(rows), dtype=np.float64)
+    return columns, {"names": names, "source": "import:x.csv", "event": event}
+
+
+def test_cells_of_a_file_are_added_once(log, monkeypatch):
+    monkeypatch.setattr("spml_annotate.stores.events._PAGE", 2)
+    columns, more = cells((0, 1, 1, 0), (0, 1, 0, 1), (3, 2, 0, 0), (5, 0, 1, 1), (5, 0, 1, 1))
+    assert log.append_cells(*columns, **more) == 4
+    assert log.append_cells(*columns, **more) == 0
+    assert [(o.row, o.label, o.answer, o.annotator, o.time, o.event) for o in log][:2] == [
+        (0, 1, "yes", "ann", 0.0, "import:abc:0:1:yes:ann"),
+        (0, 1, "no", "bob: é", 1.0, "import:abc:0:1:no:bob: é"),
+    ]
+    further, more = cells((5, 0, 1, 1), (5, 0, 0, 1), (5, 1, 1, 1), names=("x", "bob: é"))
+    assert log.append_cells(*further, **more) == 2  # another answer, another cell
+    assert log.append_cells(*columns, **{**more, "event": "import:ab"}) == 4  # another file
+
+
+def test_cells_that_are_no_codes_add_nothing(log):
+    columns, more = cells((0, 1, 1, 0), (0, 2, 7, 0))
+    with pytest.raises(DataError, match="values are 1"):
+        log.append_cells(*columns, **more)
+    assert len(log) == 0
+
+
+def test_an_interrupted_import_adds_nothing(log, monkeypatch):
+    def interrupted(items, what):
+        for number, item in enumerate(items):
+            if number and what == "storing answers":
+                raise KeyboardInterrupt
+            yield item
+
+    monkeypatch.setattr("spml_annotate.stores.events._PAGE", 2)
+    columns, more = cells(*((row, 0, 1, 0) for row in range(10)))
+    with monkeypatch.context() as patch:
+        patch.setattr("spml_annotate.stores.events.progress", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            log.append_cells(*columns, **more)
+    assert len(log) == 0
+    assert log.append_cells(*columns, **more) == 10

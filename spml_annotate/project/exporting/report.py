@@ -1,0 +1,93 @@
+"""How many labels of each class come from where, and the cells about which people disagree; both as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spml_annotate.formats.export import HUMAN, LabelTable
+from spml_annotate.formats.text import csv_line
+from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN
+from spml_annotate.project.exporting.labels import ASSUMED, MODEL, Said
+from spml_annotate.stores.atomic import write_atomically
+from spml_annotate.workspace import Workspace
+
+_ORIGINS = {"human": HUMAN, "model": MODEL, "assumed": ASSUMED}
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """Cells of a class by where their value comes from; a cell counts once, and a person goes before a proposal.
+
+    ``model`` are soft labels without a proposal, positive from 0.5 on; ``assumed`` negatives are nobody's word.
+    """
+
+    name: str
+    human_positive: int
+    human_negative: int
+    proposed_positive: int
+    proposed_negative: int
+    model_positive: int
+    model_negative: int
+    assumed_negative: int
+    unknown: int
+
+    @property
+    def positive(self) -> int:
+        """Positives whatever their source."""
+        return self.human_positive + self.proposed_positive + self.model_positive
+
+    @property
+    def negative(self) -> int:
+        """Negatives whatever their source."""
+        return self.human_negative + self.proposed_negative + self.model_negative + self.assumed_negative
+
+
+def count_classes(table: LabelTable) -> tuple[ClassCount, ...]:
+    """The counts of all L classes, in their order."""
+    classes = len(table.taxonomy)
+    chosen = table.standing()
+    origin = np.full(len(table), "proposed", dtype=np.object_)
+    for name, source in _ORIGINS.items():
+        origin[table.sources == source] = name
+
+    def number(name: str, value: int) -> list[int]:
+        mine = chosen[(origin[chosen] == name) & (table.values[chosen] == value)]
+        return _per_class(table.labels[mine], classes)
+
+    told = [(name, value) for name in ("human", "proposed", "model") for value in (POSITIVE, NEGATIVE)]
+    columns = [number(name, value) for name, value in (*told, ("assumed", NEGATIVE))]
+    columns.append([int(count) for count in table.matrix().count(UNKNOWN)])
+    return tuple(ClassCount(name, *numbers) for name, *numbers in zip(table.taxonomy.names, *columns, strict=True))
+
+
+def _per_class(labels: NDArray[np.int64], classes: int) -> list[int]:
+    return [int(count) for count in np.bincount(labels, minlength=classes)]
+
+
+def total(counts: Iterable[ClassCount]) -> ClassCount:
+    """The sum over classes."""
+    columns = list(zip(*(astuple(item)[1:] for item in counts), strict=True))
+    numbers = [sum(column) for column in columns] or [0] * (len(fields(ClassCount)) - 1)
+    return ClassCount("all", *numbers)
+
+
+def save_classes(path: Path, counts: Iterable[ClassCount]) -> None:
+    """Write one line per class."""
+    header = ["class", *[item.name for item in fields(ClassCount)][1:]]
+    lines = [csv_line(header), *(csv_line(map(str, astuple(item))) for item in counts)]
+    write_atomically(path, lambda file: file.writelines(lines))
+
+
+def save_conflicts(path: Path, workspace: Workspace, said: Iterable[Said]) -> None:
+    """Write every word about a cell on which annotators disagree."""
+    ids, names = workspace.images.ids(), workspace.taxonomy.names
+    lines = [csv_line(("image", "label", "annotator", "answer", "time"))]
+    for item in said:
+        answer = "yes" if item.value == POSITIVE else "no"
+        lines.append(csv_line((ids[item.row], names[item.label], item.annotator, answer, repr(item.time))))
+    write_atomically(path, lambda file: file.writelines(lines))

@@ -1,0 +1,74 @@
+"""Putting an export in its place: everything is written aside first, so that nothing half written ever has a name."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from spml_annotate.errors import DataError
+from spml_annotate.stores.atomic import cannot_write, publish
+from spml_annotate.stores.folders import check_folder, write_folder
+
+CARD = "datacard.md"
+SIDES = ("lost.csv", "conflicts.csv", "classes.csv", CARD)
+"""Endings of the files beside an export; those that an export does not need are removed with the export before it."""
+
+
+def beside(out: Path, ending: str) -> Path:
+    """A file beside an export, which may be a folder."""
+    return out.with_name(f"{out.name}.{ending}")
+
+
+def check_place(out: Path, is_folder: bool) -> None:
+    """Raise DataError if an export could not take this name; asked before long work."""
+    if is_folder:
+        check_folder(out)
+    elif out.is_dir():
+        raise DataError(f"{out}: this is a folder, and the export is a file; choose another name")
+
+
+def write_aside(out: Path, is_folder: bool, write: Callable[[Path], None]) -> None:
+    """Write an export and the files beside it, then give all of them their names.
+
+    Args:
+        out: the file or folder.
+        is_folder: which of the two it is.
+        write: writes the export under the path that it is given, and further files beside that.
+
+    Raises:
+        DataError: if the place cannot be written. Whatever goes wrong, an export that was there stays as it was.
+    """
+    aside = out.with_name(f".{out.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        if is_folder:
+            out.parent.mkdir(parents=True, exist_ok=True)
+        aside.mkdir()
+        write(aside / out.name)
+        _give_names(aside, out, is_folder)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    finally:
+        if aside.is_dir():
+            shutil.rmtree(aside)
+
+
+def _give_names(aside: Path, out: Path, is_folder: bool) -> None:
+    """The export itself comes last, for what lies beside it may be needed to read it."""
+    made = aside / out.name
+    others = [path for path in sorted(aside.iterdir()) if path != made]
+    for path in others:
+        publish(path, out.with_name(path.name))
+    if is_folder:
+        write_folder(out, lambda new: _move(made, new))
+    else:
+        publish(made, out)
+    for ending in SIDES:
+        if beside(out, ending) not in {out.with_name(path.name) for path in others}:
+            beside(out, ending).unlink(missing_ok=True)
+
+
+def _move(made: Path, new: Path) -> None:
+    for path in sorted(made.iterdir()):
+        path.rename(new / path.name)

@@ -1,0 +1,97 @@
+"""Folders that are written whole or not at all, and that replace only what was written the same way."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from spml_annotate.errors import DataError
+from spml_annotate.stores.atomic import cannot_write, write_text
+
+_LIST = ".spml-annotate-files"
+
+
+def write_folder(path: str | Path, write: Callable[[Path], None]) -> None:
+    """Make the folder ``path`` of the files that ``write`` puts into the empty folder it is given.
+
+    That one is hidden and lies beside ``path``; when it is complete it takes the name. A folder that was there is
+    replaced if every file in it was written by this function or announced by `note_files`; a hidden list in the folder
+    says so. If anything fails, ``path`` stays as it was.
+
+    Raises:
+        DataError: if ``path`` is a file, holds other people's files, or cannot be written. Other errors of ``write``
+            pass through.
+    """
+    path = Path(path)
+    check_folder(path)
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        beside.mkdir()
+        write(beside)
+        _note(beside, _files(beside))
+        _take_the_name(beside, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        if beside.is_dir():
+            shutil.rmtree(beside)
+
+
+def check_folder(path: str | Path) -> None:
+    """Raise DataError unless `write_folder` may write ``path``; a good thing to ask before long work."""
+    path = Path(path)
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise DataError(f"{path}: this is a file, and the export is a folder; choose another name")
+    foreign = sorted(_files(path) - _noted(path))
+    if foreign:
+        raise DataError(
+            f"{path}: the folder holds {foreign[0]!r}, which no export wrote; choose another name or move it away"
+        )
+
+
+def note_files(folder: str | Path, names: Iterable[str]) -> None:
+    """Say of files put into a written folder later that they belong to it, so that the next export may replace them.
+
+    Args:
+        folder: what `write_folder` made.
+        names: paths relative to it, with ``/``.
+    """
+    _note(Path(folder), _noted(Path(folder)) | set(names))
+
+
+def _take_the_name(beside: Path, path: Path) -> None:
+    if not path.exists():
+        beside.rename(path)
+        return
+    old = path.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
+    path.rename(old)
+    try:
+        beside.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
+    shutil.rmtree(old)
+
+
+def _files(folder: Path) -> set[str]:
+    found = (
+        file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_symlink() or not file.is_dir()
+    )
+    return {name for name in found if name != _LIST}
+
+
+def _note(folder: Path, names: set[str]) -> None:
+    write_text(folder / _LIST, "".join(f"{name!r}\n" for name in sorted(names)))
+
+
+def _noted(folder: Path) -> set[str]:
+    """Names are written as Python texts, for file names may hold line breaks; compared, never evaluated."""
+    listed = folder / _LIST
+    if not listed.is_file():
+        return set()
+    lines = set(listed.read_text("utf-8").splitlines())
+    return {name for name in _files(folder) if repr(name) in lines}
