@@ -135,6 +135,7 @@ def _remedy(message: str) -> str:
         "readonly": "; check the permissions of the file and its folder",
         "locked": "; another process has been writing for a minute, try again when it has ended",
         "full": "; make room on the disk and try again",
+        "disk I/O": "; most often the disk is full: make room and try again",
         "not a database": "; it is another kind of file or damaged, restore it from a copy",
         "malformed": "; it is damaged, restore it from a copy",
     }

@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 from spml_annotate.cli import main
 from spml_annotate.project import Project
+from spml_annotate.stores.images import VALIDATION
 
 RIGHTS = "-dac_override,-dac_read_search,-fowner"
 
@@ -240,3 +242,15 @@ def test_an_export_over_a_whole_disk_is_refused_at_once(small):
 
 def test_empty_class_names_are_refused(tmp_path):
     assert run("init", tmp_path / "p", "--classes", " , ", code=2).startswith("error: --classes is empty")
+
+
+def test_when_everything_is_known_the_next_step_is_the_export(world, tmp_path):
+    from project_world import embedded_copy
+
+    with embedded_copy(world, tmp_path / "p") as project:
+        rows, labels = np.nonzero(world.dataset.truth >= 0)
+        ids = [project.image_ids.index(name) for name in world.dataset.image_ids]
+        project.workspace.images.set_split(np.arange(0, 60, 3), VALIDATION)
+        project.workspace.log.append_many(np.array(ids)[rows], labels, world.dataset.truth[rows, labels])
+        project.train(epochs=1, device="cpu")
+    assert "spml-annotate export OUT: everything is known" in run("status", "--project", tmp_path / "p")
