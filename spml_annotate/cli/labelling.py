@@ -50,6 +50,12 @@ SHOWN = 10
 )
 @click.option("--prefix", default="", metavar="NAME/", help="Put before every image name of FILE.")
 @click.option(
+    "--strip",
+    default="",
+    metavar="FOLDER",
+    help="Take off the front of FILE's image names, such as C:\\data\\pictures.",
+)
+@click.option(
     "--set",
     "assignments",
     multiple=True,
@@ -67,6 +73,7 @@ def import_labels(
     splits: bool,
     form: str | None,
     prefix: str,
+    strip: str,
     assignments: tuple[str, ...],
     folder: Path,
     as_json: bool,
@@ -91,6 +98,7 @@ def import_labels(
             splits=splits,
             format=kind,
             prefix=prefix,
+            strip=strip,
             settings=settings,
         )
     if as_json:
@@ -111,9 +119,9 @@ def import_labels(
 def _note_proposals(file: Path, kind: str) -> None:
     """An export of ours whose format could not say which labels are people's must not pass for answers unnoticed."""
     from spml_annotate.formats import FORMATS
-    from spml_annotate.formats.losing import side_path
+    from spml_annotate.formats.losing import has_proposals, side_path
 
-    if side_path(file).is_file() and "provenance" not in FORMATS[kind].facts["can"]:
+    if "provenance" not in FORMATS[kind].facts["can"] and has_proposals(side_path(file)):
         click.echo(
             f"note: {file} is an export, and {kind} does not say which of its labels are proposals: all of them become "
             "answers; to bring people's alone, export with --labels human",

@@ -139,20 +139,21 @@ def train(
             seed=seed,
             device=device,
         )
+        checked = len(project.checked()[0])
     if as_json:
         echo_json(asdict(done))
         return
-    _show_training(done)
+    _show_training(done, checked)
 
 
-def _show_training(done: Trained) -> None:
+def _show_training(done: Trained, checked: int) -> None:
     read = ", read as unknown where the method allows" if done.as_published else ""
     click.echo(
         f"model {done.version}: {done.loss} on {done.images} images ({done.positives} known positives, "
         f"{done.negatives} known negatives{read}), k = {done.expected_positives:.2f} ({done.expected_positives_from})"
     )
     if done.validation_map is None:
-        click.echo(f"epoch {done.epoch} of {done.epochs}: the last one, for there is no checked sample to choose by")
+        click.echo(f"epoch {done.epoch} of {done.epochs}: the last one, for {_no_sample(checked)} to choose by")
         click.echo("next: spml-annotate ask --validation 200 (to know how good it is), or spml-annotate ask")
         return
     click.echo(
@@ -160,6 +161,14 @@ def _show_training(done: Trained) -> None:
         f"checked images ({done.left_out} classes without a positive there left out)"
     )
     click.echo("next: spml-annotate propose, or spml-annotate ask")
+
+
+def _no_sample(checked: int) -> str:
+    from spml_annotate.project.sample import LEAST
+
+    if not checked:
+        return "there is no checked sample"
+    return f"{LEAST} checked images are needed, and there {'is' if checked == 1 else 'are'} {checked},"
 
 
 @click.command()
@@ -185,7 +194,7 @@ def propose(
     with open_project(folder) as project:
         done = project.propose(precision=precision, proposer=proposer, seed=seed)
         chosen = done.strongest(limit)
-        facts = _proposal_facts(done)
+        facts, checked = _proposal_facts(done), len(project.checked()[0])
         if out is not None:
             _write_proposals(project, out, done, chosen)
         listed = _proposal_lines(project, chosen if as_json else chosen.select(_first(len(chosen))))
@@ -193,7 +202,7 @@ def propose(
         echo_json({**facts, "proposals": listed})
         return
     click.echo(f"{facts['positives']} expected positives, {facts['negatives']} expected negatives (model {done.model})")
-    click.echo(_basis(facts))
+    click.echo(_basis(facts, checked))
     for line in listed:
         spoken = ", ".join(f"{name} {value:.2f}" for name, value in line["sources"].items())
         sign = "yes" if line["value"] else "no "
@@ -214,9 +223,10 @@ def _proposal_facts(done: Proposed) -> dict[str, Any]:
     }
 
 
-def _basis(facts: dict[str, Any]) -> str:
+def _basis(facts: dict[str, Any], checked: int) -> str:
     if not facts["checked_images"]:
-        return "thresholds: stated defaults, for there is no checked sample (spml-annotate ask --validation 200)"
+        why = _no_sample(checked).rstrip(",")
+        return f"thresholds: stated defaults, for {why} (spml-annotate ask --validation 200)"
     counts = facts["thresholds"]
     none = (
         ""

@@ -51,6 +51,8 @@ def _classes(text: str) -> Taxonomy:
 
     if Path(text).is_file():
         return load_classes(text)
+    if not text.strip(" ,"):
+        raise DataError("--classes is empty; give a file, or names separated by commas")
     if "," not in text:
         raise DataError(
             f"--classes {text!r}: there is no such file; give a file, or names separated by commas "
@@ -99,6 +101,12 @@ def add(sources: tuple[Path, ...], split: str, prefix: str, folder: Path, as_jso
         return
     click.echo(f"{added.new} images added, {added.known} were there already; the project has {added.images}")
     _some("exact copies", [f"{copy} = {first}" for copy, first in added.duplicates])
+    if added.others:
+        kinds = ", ".join(sorted({Path(name).suffix.lower() for name in added.others}))
+        click.echo(
+            f"{len(added.others)} pictures of kinds that are not read ({kinds}) left out, such as {added.others[0]}; "
+            "convert them to JPEG or PNG"
+        )
     _some("unreadable", [f"{name}: {reason}" for name, reason in added.unreadable])
 
 

@@ -36,6 +36,7 @@ _MISSING = ("refuse", "drop")
     saves=save_coco,
     suffixes=(".json",),
     is_folder=False,
+    measures=True,
     can=frozenset({"several", "negatives", "unknown", "splits", "scores"}),
     notes="One annotation per positive, with a box of the whole picture where its size is known; negatives in the "
     "image's neg_category_ids; in neither: unknown.",

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spml_annotate.errors import DataError
-from spml_annotate.formats.text import Record, unreadable
+from spml_annotate.formats.text import Record, separator_of, unreadable
 from spml_annotate.progress import progress
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ class Block:
 
 
 def is_large(path: Path) -> bool:
-    """Whether a file is worth reading in blocks."""
-    return path.is_file() and path.stat().st_size >= LARGE
+    """Whether a file is worth reading in blocks; one with other separators than commas is read record by record."""
+    return path.is_file() and path.stat().st_size >= LARGE and separator_of(path) == ","
 
 
 def read_blocks(path: Path, header: Record, numbers: Collection[int] = ()) -> Iterator[Block]:

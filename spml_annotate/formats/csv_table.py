@@ -102,7 +102,7 @@ def _header(path: Path, records: Iterator[Record]) -> Record:
     if header is None:
         raise DataError(f"{path}: the file is empty; it needs a header such as image,label")
     if len(header.fields) == 1:
-        other = next((mark for mark in ";\t|" if mark in header.fields[0]), None)
+        other = next((mark for mark in "|;\t" if mark in header.fields[0]), None)
         found = f"columns are separated by {other!r}" if other else "there is only one column"
         raise DataError(f"{path}, line {header.line}: {found}; separate columns by commas")
     return header

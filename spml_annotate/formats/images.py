@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,10 @@ from spml_annotate.taxonomy import with_spellings
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm"}
 )
+OTHER_SUFFIXES = frozenset(
+    {".heic", ".heif", ".avif", ".jxl", ".jp2", ".svg", ".psd", ".eps", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf"}
+)
+"""Pictures that are not read; whoever has them should hear of it."""
 SPLIT_NAMES = {code: name for name, code in SPLITS.items()}
 _SPELLINGS = {
     "train": TRAIN,
@@ -71,13 +75,20 @@ def list_images(root: str | Path) -> list[str]:
     root = Path(root)
     found = _walk(root)
     if not found:
-        raise DataError(f"{root}: there is no image in this folder; images end in .jpg, .png, .webp and the like")
+        others = other_pictures(root)
+        hint = f"; convert {others[0]} and the like to JPEG or PNG" if others else ""
+        raise DataError(f"{root}: there is no image in this folder; images end in .jpg, .png, .webp and the like{hint}")
     for name in found:
         check_text(name, f"{root}: file name")
     return sorted(found)
 
 
-def _walk(root: Path) -> list[str]:
+def other_pictures(root: Path) -> list[str]:
+    """Pictures below a folder that are of kinds that are not read, as relative paths, sorted."""
+    return sorted(_walk(root, OTHER_SUFFIXES))
+
+
+def _walk(root: Path, suffixes: Container[str] = IMAGE_SUFFIXES) -> list[str]:
     if not root.is_dir():
         what = "this is not a folder" if root.exists() else "there is no such folder"
         raise DataError(f"{root}: {what}; check the path")
@@ -86,7 +97,7 @@ def _walk(root: Path) -> list[str]:
     for folder, subfolders, files in os.walk(root, onerror=_raise, followlinks=True):
         here = Path(folder)
         subfolders[:] = [name for name in sorted(subfolders) if not name.startswith(".") and _first(here / name, seen)]
-        found.extend((here / name).relative_to(root).as_posix() for name in files if _is_image(name))
+        found.extend((here / name).relative_to(root).as_posix() for name in files if _ends(name, suffixes))
     return found
 
 
@@ -140,8 +151,8 @@ def _similar(name: str, known: Sequence[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else "; check the names and the folder"
 
 
-def _is_image(name: str) -> bool:
-    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
+def _ends(name: str, suffixes: Container[str]) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in suffixes
 
 
 def _first(folder: Path, seen: set[Path]) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from spml_annotate.formats import FORMATS
 from spml_annotate.formats.dataset import SPLITS, TRAIN
 from spml_annotate.formats.export import HUMAN, LabelTable
-from spml_annotate.formats.text import csv_line
+from spml_annotate.formats.text import csv_line, read_records
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, LabelMatrix
 from spml_annotate.stores.atomic import write_atomically
 
@@ -63,6 +63,17 @@ def save_side(path: str | Path, table: LabelTable) -> Path:
 
     write_atomically(target, write)
     return target
+
+
+def has_proposals(side: str | Path) -> bool:
+    """Whether a side file, where there is one, lists labels that nobody gave."""
+    side = Path(side)
+    if not side.is_file():
+        return False
+    place = SIDE_COLUMNS.index("source")
+    records = read_records(side)
+    next(records, None)
+    return any(len(record.fields) > place and record.fields[place] not in (HUMAN, "") for record in records)
 
 
 def _values(can: frozenset[str], matrix: LabelMatrix) -> Iterator[str]:

@@ -62,11 +62,15 @@ def _of_folder(path: Path) -> str | None:
 
 def _of_file(path: Path) -> str | None:
     suffix = path.suffix.lower()
-    if suffix == ".json":
-        return "label-studio" if _begins(path).startswith(b"[") else "coco"
+    fitting = [name for name in FORMATS if suffix in FORMATS[name].facts["suffixes"] and FORMATS[name].facts["loads"]]
+    if suffix == ".json" or not fitting:
+        begins = _begins(path)
+        if b"\0" in begins:
+            return None  # no text; a picture, say
+        if suffix == ".json" or begins[:1] in (b"{", b"["):
+            return "label-studio" if begins.startswith(b"[") else "coco"
     if suffix == ".parquet":
         return "parquet" if _is_ours(path) else "huggingface-parquet"
-    fitting = [name for name in FORMATS if suffix in FORMATS[name].facts["suffixes"] and FORMATS[name].facts["loads"]]
     if suffix == ".csv" or not fitting:
         return _of_table(path)
     return fitting[0]

@@ -46,13 +46,16 @@ def read_text(path: Path) -> str:
 def read_records(path: Path) -> Iterator[Record]:
     """The records of a CSV file one by one, header included, lines without content left out.
 
+    Columns may be separated by semicolons or tabs, too; see `separator_of`.
+
     Raises:
         DataError: if the file is missing, not UTF-8, or not CSV; it names the line.
     """
     line = 1
+    separator = separator_of(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
+            reader = csv.reader(file, strict=True, delimiter=separator)
             for fields in reader:
                 if len(fields) > 1 or (fields and fields[0].strip()):
                     yield Record(line, fields)
@@ -63,6 +66,20 @@ def read_records(path: Path) -> Iterator[Record]:
         raise at(path, line, f"this is not CSV ({error}); check the quotes from here on") from None
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+def separator_of(path: Path) -> str:
+    """What separates the columns of a CSV file: a comma, unless its header has none but semicolons or tabs.
+
+    Spreadsheets write semicolons where the comma is the decimal mark. Reading says what is wrong with other files.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            header = next((line for line in file if line.strip()), "")
+    except OSError:
+        return ","
+    marks = [mark for mark in ";\t" if mark in header]
+    return marks[0] if len(marks) == 1 and "," not in header else ","
 
 
 def csv_line(fields: Iterable[str]) -> bytes:

@@ -82,6 +82,7 @@ def ask(
     """
     chosen = find_strategy(strategy, dict(settings))
     with workspace.writing("ask"):
+        workspace.require_images()
         model = _model_for(workspace, chosen.value, strategy)
         waiting = open_questions(workspace, annotator)
         prices = workspace.settings.prices
@@ -98,6 +99,7 @@ def ask(
 def ask_picks(workspace: Workspace, *, budget: float = 3600.0, annotator: str = "human", seed: int = 0) -> Asking:
     """Ask for one positive on training images about which nothing is known, in random order, within the budget."""
     with workspace.writing("ask"):
+        workspace.require_images()
         waiting = open_questions(workspace, annotator)
         prices = workspace.settings.prices
         again, left = _within([q for q in waiting if q.asked.purpose == "pick"], budget, prices)
@@ -125,14 +127,17 @@ def ask_validation(workspace: Workspace, images: int, *, annotator: str = "human
     if images < 1:
         raise SettingError(f"--validation {images}: at least one image is needed; 200 are usual")
     with workspace.writing("ask"):
+        workspace.require_images()
         splits, usable = workspace.images.splits(), originals(workspace)
         members = np.flatnonzero(usable & (splits == VALIDATION))
         free = np.flatnonzero(usable & (splits != VALIDATION) & (splits != TEST))
         missing = max(images - len(members), 0)
         if missing >= len(free):
+            most = len(members) + len(free) - 1
+            remedy = f"ask for fewer, {most} at most" if most > 0 else "add more with `spml-annotate images add`"
             raise DataError(
-                f"--validation {images}: only {len(members) + len(free)} readable images could be drawn, and some must "
-                "be left to train on; ask for fewer"
+                f"--validation {images}: only {most + 1} readable images could be drawn, and some must be left to "
+                f"train on; {remedy}"
             )
         drawn = np.sort(np.random.default_rng(seed).choice(free, missing, replace=False))
         workspace.images.set_split(drawn, VALIDATION)  # before the questions: nothing may train on them meanwhile

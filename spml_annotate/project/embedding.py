@@ -96,7 +96,7 @@ def _compute(
 
     def flag(row: int, why: str) -> None:
         if row not in faults or paths[row].is_file():  # why a picture never came says more than that there is no file
-            workspace.images.flag(row, why)
+            workspace.images.flag(row, why.removeprefix(f"{paths[row]}: "))
 
     with writer:
         embed_pictures(pictures, built, writer, batch_size=batch_size, precision=precision, flag=flag)

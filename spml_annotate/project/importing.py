@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,9 +87,10 @@ def import_labels(
     splits: bool = False,
     format: str | None = None,
     prefix: str = "",
+    strip: str = "",
     settings: Mapping[str, object] = _NOTHING,
 ) -> Imported:
-    """Add the labels of a file as answers with the source ``import:<file name>``; they cost no seconds.
+    r"""Add the labels of a file as answers with the source ``import:<file name>``; they cost no seconds.
 
     Importing the same file again changes nothing: the id of each answer follows from the file's content.
 
@@ -101,6 +104,7 @@ def import_labels(
         splits: take the images' splits from the file, too.
         format: name in `FORMATS`; told by the file's name and content if None.
         prefix: put before every image name of the file, for images that were added with it or from a folder above.
+        strip: a folder to take off the front of image names that begin with it, such as ``C:\data\pictures``.
         settings: of the format's reader.
 
     Raises:
@@ -111,7 +115,7 @@ def import_labels(
     kind = tell_format(path, format)
     content = _read(path, kind, annotator, missing, settings)
     with workspace.writing("import-labels"):
-        names, rows = _matched(content, rows_by_id(workspace.images.ids()), prefix)
+        names, rows = _matched(workspace, content, prefix, strip)
         columns = _columns(workspace, path, content, names, rows, skip_unknown)
         kept = np.flatnonzero(rows[content.rows] >= 0)
         cells = rows[content.rows[kept]], columns[content.labels[kept]], content.values[kept]
@@ -153,11 +157,22 @@ def _read(path: Path, kind: str, annotator: str, missing: Missing, settings: Map
     return _of_dataset(found, annotator, missing)
 
 
-def _matched(content: _Content, rows: Mapping[str, int], prefix: str) -> tuple[list[str], Rows]:
-    r"""Names of the file's images as they are here, with the prefix and ``/`` for ``\``; their rows, -1 for none."""
-    names = [prefix + name for name in content.images]
+def _matched(workspace: Workspace, content: _Content, prefix: str, strip: str) -> tuple[list[str], Rows]:
+    r"""Names of the file's images as they are here, with the prefix and ``/`` for ``\``; their rows, -1 for none.
+
+    A whole path is also found if it is that of the image's file.
+    """
+    rows = rows_by_id(workspace.images.ids())
+    start = clean_id(strip).rstrip("/") + "/"
+    names = [clean_id(name).removeprefix(start) if strip else name for name in content.images]
+    names = [prefix + name for name in names]
     names = [name if name in rows else clean_id(name) for name in names]
-    return names, np.array([rows.get(name, -1) for name in names], dtype=np.int64)
+    found = np.array([rows.get(name, -1) for name in names], dtype=np.int64)
+    whole = [place for place in np.flatnonzero(found < 0).tolist() if Path(names[place]).is_absolute()]
+    if whole:
+        files = rows_by_id(clean_id(os.path.abspath(path)) for path in workspace.image_paths())
+        found[whole] = [files.get(clean_id(os.path.abspath(names[place])), -1) for place in whole]
+    return names, found
 
 
 def _of_dataset(dataset: Dataset, annotator: str, missing: Missing) -> _Content:
@@ -202,19 +217,41 @@ def _columns(
     if strange and not skip_unknown:
         total = len({names[row] for row in labelled.tolist()})
         raise DataError(
-            f"{path}: {len(strange)} of {total} images are not in the project, such as {_some(strange)}; names are "
-            "paths relative to the folder that was added: add the images, or use --skip-unknown"
+            f"{path}: {len(strange)} of {total} images are not in the project, such as {_some(strange)}; "
+            f"{_way_out(strange, workspace.images.ids())}"
         )
     used = np.unique(content.labels[rows[content.rows] >= 0]).tolist()
     lacking = sorted(content.classes[label] for label in used if not _known(workspace, content.classes[label]))
     if lacking:
         raise DataError(
-            f"{path}: {len(lacking)} of {len(used)} classes are not in the project, such as {_some(lacking)}; use "
-            "`spml-annotate classes add NAME`, or `classes alias NAME OTHER` for another spelling"
+            f"{path}: {len(lacking)} of {len(used)} classes are not in the project, such as {_some(lacking)}"
+            f"{_meant(lacking[0], workspace.taxonomy.names)}; use `spml-annotate classes add NAME`, or `classes alias "
+            "NAME OTHER` for another spelling"
         )
     columns = np.full(len(content.classes), -1, dtype=np.int64)
     columns[used] = [workspace.taxonomy.column(content.classes[label]) for label in used]
     return columns
+
+
+def _way_out(strange: Sequence[str], known: Sequence[str]) -> str:
+    """What to do about names that are not known: take off or put on a folder, if that makes all of them known."""
+    rows = rows_by_id(known)
+    parts = strange[0].split("/")
+    for count in range(1, len(parts)):
+        start = "/".join(parts[:count]) + "/"
+        if start != "/" and all(name.startswith(start) and name.removeprefix(start) in rows for name in strange):
+            return f"without {start!r} all of them are: if these are the same images, use --strip {start!r}"
+    folders = {name.rpartition("/" + strange[0])[0] for name in known if name.endswith("/" + strange[0])}
+    for folder in sorted(folders)[:EXAMPLES]:
+        if all(f"{folder}/{name}" in rows for name in strange):
+            return f"with {folder + '/'!r} before them all of them are: use --prefix {folder + '/'!r}"
+    return "names are paths relative to the folder that was added: add the images, or use --skip-unknown"
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    folded = {other.casefold(): other for other in known}
+    close = difflib.get_close_matches(name.casefold(), list(folded), n=1)
+    return f" (did you mean {folded[close[0]]!r}?)" if close else ""
 
 
 def _some(names: list[str]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spml_annotate.errors import DataError
-from spml_annotate.formats.images import IMAGE_SUFFIXES, clean_id, list_images
+from spml_annotate.formats.images import IMAGE_SUFFIXES, clean_id, list_images, other_pictures
 from spml_annotate.progress import progress
 from spml_annotate.stores.images import TRAIN, ImageEntry, describe_file
 from spml_annotate.workspace import Workspace
@@ -17,13 +17,17 @@ from spml_annotate.workspace import Workspace
 
 @dataclass(frozen=True)
 class AddedImages:
-    """What `add_images` did: new and known images, copies as (id, id of the first), unreadable ones as (id, why)."""
+    """What `add_images` did: new and known images, copies as (id, id of the first), unreadable ones as (id, why).
+
+    ``others`` are pictures in the folders of kinds that are not read, such as HEIC.
+    """
 
     new: int
     known: int
     duplicates: tuple[tuple[str, str], ...]
     unreadable: tuple[tuple[str, str], ...]
     images: int
+    others: tuple[str, ...] = ()
 
 
 def add_images(
@@ -53,12 +57,14 @@ def add_images(
             raise DataError(f"{error}, or give --prefix NAME/ for this folder") from None
     new = sorted({int(row) for row in rows if row >= before})
     ids, copies, faults = workspace.images.ids(), workspace.images.duplicates(), workspace.images.errors()
+    others = [name for source in given if Path(source).is_dir() for name in other_pictures(Path(source))]
     return AddedImages(
         new=len(new),
         known=len({int(row) for row in rows}) - len(new),
         duplicates=tuple((ids[row], ids[copies[row]]) for row in new if row in copies),
         unreadable=tuple((ids[row], faults[row]) for row in new if row in faults),
         images=len(ids),
+        others=tuple(others),
     )
 
 
@@ -118,5 +124,5 @@ def _fault(path: Path) -> str | None:
     try:
         decode(path)
     except DataError as error:
-        return str(error)
+        return str(error).removeprefix(f"{path}: ")  # the image is named beside it
     return None

@@ -138,5 +138,9 @@ def next_step(facts: dict[str, Any]) -> str:
         (facts["checked"] + facts["waiting_checks"] < min(LEAST, sample), f"spml-annotate ask --validation {sample}"),
         (facts["open_questions"] > 0, "spml-annotate answer"),
         (facts["answers_since_model"] > 0, "spml-annotate train"),
+        (
+            facts["kinds"]["FAL"] >= facts["images"] - facts["unreadable"],
+            "spml-annotate export OUT: everything is known",
+        ),
     )
     return next((command for applies, command in steps if applies), "spml-annotate propose, then spml-annotate ask")

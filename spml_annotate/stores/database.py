@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -59,17 +60,47 @@ def connect(path: str | Path) -> sqlite3.Connection:
     """Open the project's database, creating it if there is none.
 
     Write-ahead log (readers and a writer do not block each other) with a forced write per commit: what was
-    acknowledged survives ``kill -9`` and a power cut. Several processes may write; each waits for its turn.
+    acknowledged survives ``kill -9`` and a power cut. Several processes may write; each waits for its turn. A database
+    that this user may not write is opened for reading alone: a finished project on a read-only disk can be looked at
+    and exported.
 
     Raises:
         DataError: if the file cannot be opened, or is not a database of ours. MismatchError: if it is a newer one's.
     """
     path = Path(path)
+    if _is_read_only(path):
+        return _connect_to_read(path)
     with reporting(path):
         connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
     try:
         with reporting(path):
             _prepare(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _is_read_only(path: Path) -> bool:
+    """Whether there is a database that is not ours to write; its log lies beside it, so the folder matters, too."""
+    return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    """Without a log beside it nobody is writing; SQLite then needs no file of its own, which it could not make here."""
+    log = path.with_name(f"{path.name}-wal")
+    mode = "mode=ro" if log.is_file() and log.stat().st_size else "mode=ro&immutable=1"
+    with reporting(path):
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?{mode}",
+            uri=True,
+            timeout=_PATIENCE,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+    try:
+        with reporting(path):
+            _check_ours(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -104,6 +135,7 @@ def _remedy(message: str) -> str:
         "readonly": "; check the permissions of the file and its folder",
         "locked": "; another process has been writing for a minute, try again when it has ended",
         "full": "; make room on the disk and try again",
+        "disk I/O": "; most often the disk is full: make room and try again",
         "not a database": "; it is another kind of file or damaged, restore it from a copy",
         "malformed": "; it is damaged, restore it from a copy",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable
@@ -46,10 +47,13 @@ def check_folder(path: str | Path) -> None:
         return
     if not path.is_dir():
         raise DataError(f"{path}: this is a file, and the export is a folder; choose another name")
-    foreign = sorted(_files(path) - _noted(path))
-    if foreign:
+    if (path / _LIST).is_file():
+        foreign = min(_files(path) - _noted(path), default=None)
+    else:  # nothing in it is ours: the first thing found will do, the folder may be a whole disk
+        foreign = next((name for _, _, names in os.walk(path) for name in sorted(names)), None)
+    if foreign is not None:
         raise DataError(
-            f"{path}: the folder holds {foreign[0]!r}, which no export wrote; choose another name or move it away"
+            f"{path}: the folder holds {foreign!r}, which no export wrote; choose another name or move it away"
         )
 
 

@@ -144,6 +144,11 @@ class Workspace:
         whole, root = Path(os.path.abspath(path)), Path(os.path.abspath(self.root))
         return whole.relative_to(root).as_posix() if whole.is_relative_to(root) else str(whole)
 
+    def require_images(self) -> None:
+        """Raise DataError if there are none."""
+        if not len(self.images):
+            raise DataError("the project has no images yet; run `spml-annotate images add FOLDER`")
+
     @property
     def feature_settings(self) -> FeatureSettings:
         """The features in use.
@@ -152,6 +157,7 @@ class Workspace:
             DataError: before the first embedding.
         """
         if self.settings.features is None:
+            self.require_images()
             raise DataError("the images are not embedded yet; run `spml-annotate embed`")
         return self.settings.features
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spml_annotate.errors import MismatchError
+from spml_annotate.stores.atomic import cannot_write
 
 
 class WriterLock:
@@ -28,7 +29,7 @@ class WriterLock:
         """Hold the lock while the block runs; ``what`` is told to whoever wants it meanwhile.
 
         Raises:
-            MismatchError: naming the process that holds it.
+            MismatchError: naming the process that holds it. DataError: if the folder may not be written.
         """
         if self._depth == 0:
             self._descriptor = self._take(what)
@@ -41,7 +42,10 @@ class WriterLock:
                 os.close(self._descriptor)  # closing releases it
 
     def _take(self, what: str) -> int:
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+        except OSError as error:
+            raise cannot_write(self.path.parent, error) from None
         try:
             _claim(descriptor)
         except OSError:

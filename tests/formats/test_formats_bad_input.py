@@ -25,7 +25,7 @@ CSV = [
     (b"\n \n", "the file is empty"),
     (b"image,label\n", "no image below it"),
     (b"image,cat,dog\n", "no image below it"),
-    (b"image;label\na.jpg;cat\n", "line 1: columns are separated by ';'; separate columns by commas"),
+    (b"image|label\na.jpg|cat\n", "line 1: columns are separated by '|'; separate columns by commas"),
     (b"image\na.jpg\n", "line 1: there is only one column"),
     (b"image,label\na.jpg,caf\xe9\n", "line 2: this is not UTF-8 text; save the file with the encoding UTF-8"),
     ("image,label\na.jpg,cat\n".encode("utf-16"), "line 1: this is not UTF-8 text"),

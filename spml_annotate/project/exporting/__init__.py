@@ -25,6 +25,7 @@ from spml_annotate.project.exporting.choices import (
     Unknown,
     as_splits,
     format_of,
+    measures_pictures,
     saver_settings,
     written,
 )
@@ -122,6 +123,7 @@ def export(
     kind = format_of(out, format)
     choices.check_format(kind)
     options = saver_settings(kind, settings, link=choices.images == "link")
+    workspace.require_images()
     check_place(out, FORMATS[kind].facts["is_folder"])
     suggested = _suggested(workspace, choices)
     content = content_of(workspace, choices, suggested, _usable(workspace, kind, choices))
@@ -150,8 +152,8 @@ def _suggested(workspace: Workspace, choices: Choices) -> Proposed | None:
 
 
 def _usable(workspace: Workspace, kind: str, choices: Choices) -> NDArray[np.bool_] | None:
-    """Images [N] whose pictures can go into a format that holds them; None for other formats."""
-    if "pictures" not in FORMATS[kind].facts["can"] or choices.images == "none":
+    """Images [N] whose pictures a format that holds or measures them can use; None for other formats."""
+    if choices.images == "none" or not ("pictures" in FORMATS[kind].facts["can"] or measures_pictures(kind)):
         return None
     usable = np.ones(len(workspace.images), dtype=bool)
     usable[list(workspace.images.errors())] = False

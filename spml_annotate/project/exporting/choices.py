@@ -94,6 +94,11 @@ def written() -> list[str]:
     return [name for name in FORMATS if FORMATS[name].facts["saves"] is not None]
 
 
+def measures_pictures(name: str) -> bool:
+    """Whether the saver of a format opens pictures that the format does not hold."""
+    return bool(FORMATS[name].facts.get("measures", False))
+
+
 def format_of(out: Path, name: str | None) -> str:
     """The format asked for, or the one that the ending of ``out`` tells.
 

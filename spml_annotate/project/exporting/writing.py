@@ -45,7 +45,10 @@ def write_aside(out: Path, is_folder: bool, write: Callable[[Path], None]) -> No
         if is_folder:
             out.parent.mkdir(parents=True, exist_ok=True)
         aside.mkdir()
-        write(aside / out.name)
+        try:
+            write(aside / out.name)
+        except DataError as error:  # people know the name that they gave
+            raise DataError(str(error).replace(str(aside / out.name), str(out))) from error
         _give_names(aside, out, is_folder)
     except OSError as error:
         raise cannot_write(out, error) from error
