@@ -170,7 +170,8 @@ def test_what_is_left_out_is_negative_where_the_annotation_says_so(tmp_path):
 def test_a_config_gives_order_names_and_the_control(tmp_path):
     config = (
         '<View><Image name="i" value="$photo.url"/><Choices name="q" toName="i"><Choice value="good"/></Choices>'
-        '<Choices name="kind" toName="i" choice="multiple"><Choice value="Dog" alias="d"/><Choice value="Cat" alias="c"/>'
+        '<Choices name="kind" toName="i" choice="multiple">'
+        '<Choice value="Dog" alias="d"/><Choice value="Cat" alias="c"/>'
         "</Choices></View>"
     )
     mine = {
