@@ -31,4 +31,7 @@ def progress(items: Iterable[T], *, total: int | None = None, what: str) -> Iter
 
 
 def _in_notebook() -> bool:
-    return "ipykernel" in sys.modules
+    """Whether this process is a notebook's kernel; to have loaded the library of kernels is not enough."""
+    module = sys.modules.get("IPython")
+    shell = module.get_ipython() if module is not None else None
+    return hasattr(shell, "kernel")

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import tqdm.std
@@ -48,6 +49,16 @@ def test_nothing_is_drawn_for_short_work(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_nothing_is_drawn_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert drawn(monkeypatch, io.StringIO(), step=3.0) == ""
+
+
+def test_a_notebook_library_does_not_make_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    library = ModuleType("IPython")
+    monkeypatch.setitem(sys.modules, "IPython", library)
+    monkeypatch.setattr(library, "get_ipython", lambda: None, raising=False)
+    assert drawn(monkeypatch, io.StringIO(), step=3.0) == ""
+    monkeypatch.setattr(library, "get_ipython", lambda: SimpleNamespace(kernel=object()))
+    assert "counting" in drawn(monkeypatch, io.StringIO(), step=3.0)
 
 
 def test_nothing_is_drawn_when_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
