@@ -135,6 +135,7 @@ class LocalLabelStudio:
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # its database holds tokens
             self.files.mkdir(parents=True, exist_ok=True)
+            self._keep_key()
             self._fill()
             self._boot()
             self._open_tokens()
@@ -186,6 +187,17 @@ class LocalLabelStudio:
         if not self.log.is_file():
             return ""
         return " ".join(self.log.read_bytes()[-size:].decode(errors="replace").split())
+
+    def _keep_key(self) -> None:
+        """Give it a key that it reads back as it was written.
+
+        Of the keys that Label Studio makes up one in fifty begins with ``$``, which it takes for a variable when it
+        starts again: it then makes another key, and every personal access token is refused.
+        """
+        settings = self.folder / ".env"
+        if not settings.exists():
+            with os.fdopen(os.open(settings, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(f"SECRET_KEY={secrets.token_hex(32)}\n")
 
     def _fill(self) -> None:
         database = self.folder / _DATABASE

@@ -1,6 +1,7 @@
 """The real Label Studio that tests and the demonstration start: it stops with us, and comes back as it was."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -65,6 +66,13 @@ def test_it_dies_with_who_started_it_and_starts_again(label_studio, tmp_path):
     with pytest.raises(RemoteError, match=r"did not accept admin@example\.com") as caught:
         LocalLabelStudio(tmp_path, password="another password").start()
     assert "another password" not in str(caught.value)
+
+
+def test_its_key_is_read_back_as_written_when_it_starts_again(label_studio):
+    """A key that begins with $ would not be; Label Studio adds a line where it finds none that it can read."""
+    settings = label_studio.folder / ".env"
+    assert re.fullmatch(r"SECRET_KEY=[0-9a-f]{64}\n", settings.read_text())
+    assert settings.stat().st_mode & 0o777 == 0o600
 
 
 def test_nothing_secret_is_seen_from_outside(label_studio):
