@@ -125,8 +125,6 @@ class Hub:
                 f"{root} is served already ({str(error).partition('(')[2].partition(')')[0]}); one server per folder: "
                 "end the other, or give another MODEL_DIR"
             ) from None
-        except OSError as error:
-            raise DataError(f"{root} cannot be written to ({error.strerror or error}); choose another folder") from None
         for folder in [self.project] if self.project is not None else sorted(root.iterdir()):
             if (folder / SETTINGS).is_file():
                 self._add_free(folder)
