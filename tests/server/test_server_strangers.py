@@ -44,7 +44,7 @@ def link_of(backend, number=7):
 
 def test_a_folder_that_cannot_be_written_to_is_said_in_one_line(tmp_path):
     (tmp_path / "server.lock").mkdir()
-    with pytest.raises(DataError, match="cannot write .*Is a directory"):
+    with pytest.raises(DataError, match=r"cannot write .*Is a directory"):
         Backend(StudioSettings(model_dir=tmp_path)).open()
 
 
