@@ -84,11 +84,15 @@ class ColumnMaker:
         )
 
     def columns(self) -> LogColumns:
-        """Everything added."""
+        """Everything added; the maker is empty then."""
         if not self._parts:
             self.add([()] * 9)
-        parts = [np.concatenate(column) for column in zip(*self._parts, strict=True)]
-        return LogColumns(*parts, *(names.texts() for names in self._names))  # type: ignore[arg-type]
+        pieces = [list(column) for column in zip(*self._parts, strict=True)]
+        self._parts.clear()
+        made = []
+        while pieces:  # the pieces of a column are let go before the next is joined
+            made.append(np.concatenate(pieces.pop(0)))
+        return LogColumns(*made, *(names.texts() for names in self._names))
 
 
 _PLACES = {answer: place for place, answer in enumerate(ANSWERS)}

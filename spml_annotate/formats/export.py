@@ -42,7 +42,8 @@ class ExportedLabel(NamedTuple):
 class LabelTable:
     """N images, L classes and M labels, column by column; a cell may have several (two annotators, a proposal).
 
-    Labels are kept in the order of row and label; those of one cell keep the order in which they were given.
+    Labels are kept in the order of row and label; those of one cell keep the order in which they were given. Columns
+    that come in this order are not copied: do not change them afterwards.
 
     Args:
         taxonomy: the classes.
@@ -125,9 +126,9 @@ class LabelTable:
                 )
         _check_images(self)
         _check_labels(self)
-        order = np.argsort(self.rows * max(len(self.taxonomy), 1) + self.labels, kind="stable")
+        order = order_of_cells(self.rows, self.labels, len(self.taxonomy))
         for name in self.columns():
-            values = getattr(self, name)[order]
+            values = getattr(self, name).view() if order is None else getattr(self, name)[order]
             values.setflags(write=False)
             object.__setattr__(self, name, values)
 
@@ -170,21 +171,34 @@ class LabelTable:
 
         Of two words of one time the one given last counts.
         """
-        chosen = self.standing()
+        chosen: Any = self.standing()
+        chosen = slice(None) if len(chosen) == len(self) else chosen  # columns of millions are not copied for nothing
         shape = len(self.image_ids), len(self.taxonomy)
         return LabelMatrix.from_cells(self.rows[chosen], self.labels[chosen], self.values[chosen], shape)
 
     def standing(self) -> NDArray[np.int64]:
         """Which labels `matrix` has: one per cell, in the order of row and label."""
-        cells = self.rows * len(self.taxonomy) + self.labels
-        order = np.lexsort((np.arange(len(self)), self.times, self.sources == HUMAN, cells))
-        last = np.append(np.diff(cells[order]) != 0, True) if len(self) else np.zeros(0, dtype=bool)
-        chosen: NDArray[np.int64] = order[last]
-        return chosen
+        if not len(self):
+            return np.zeros(0, dtype=np.int64)
+        first = np.append(True, (np.diff(self.rows) != 0) | (np.diff(self.labels) != 0))
+        last = np.append(first[1:], True)
+        several = np.flatnonzero(~(first & last))  # few in most tables: only these are put in order
+        cells = np.cumsum(first)[several]
+        order = np.lexsort((self.times[several], self.sources[several] == HUMAN, cells))
+        best = several[order[np.append(np.diff(cells[order]) != 0, True)]] if len(several) else several
+        return np.sort(np.concatenate((np.flatnonzero(first & last), best)))
 
     def without_labels(self) -> NDArray[np.int64]:
         """Rows of the images that have no label, ascending."""
         return np.setdiff1d(np.arange(len(self.image_ids)), self.rows)
+
+
+def order_of_cells(rows: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> NDArray[np.int64] | None:
+    """The stable order by row and label, int64 [M]; None if they are in this order already."""
+    cells = rows * max(classes, 1) + labels
+    if (cells[1:] >= cells[:-1]).all():
+        return None
+    return np.argsort(cells, kind="stable")
 
 
 def check_source(source: str) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spml_annotate.errors import DataError
 from spml_annotate.folding_columns import YES
 from spml_annotate.formats.dataset import SPLITS
-from spml_annotate.formats.export import HUMAN, PROPOSAL, LabelTable
+from spml_annotate.formats.export import HUMAN, PROPOSAL, LabelTable, order_of_cells
 from spml_annotate.labels import NEGATIVE, POSITIVE
 from spml_annotate.project.exporting.choices import Choices
 from spml_annotate.project.proposing import Proposed
@@ -49,10 +49,6 @@ class Columns(NamedTuple):
     times: NDArray[np.float64]
     shown: NDArray[np.bool_]
 
-    def select(self, chosen: NDArray[np.bool_]) -> Columns:
-        """The labels under a mask."""
-        return Columns._make(column[chosen] for column in self)
-
 
 @dataclass(frozen=True, eq=False)
 class Content:
@@ -81,8 +77,10 @@ def content_of(
     Raises:
         DataError: if no image is left, or soft labels are wanted and there is no model.
     """
+    parts: list[Columns] = []
     told, disagreeing = words_of_people(workspace)
-    parts = [told]
+    parts.append(told)
+    del told  # `_table` takes the parts, and they can be large
     if suggested is not None:
         parts.append(_of_proposals(confident(suggested.proposals, choices.min_confidence), suggested.time))
     if choices.soft:
@@ -100,7 +98,7 @@ def content_of(
     if not kept.any() and len(kept):
         why = ", ".join(f"{count} {reason}" for reason, count in left_out.items() if count)
         raise DataError(f"no image is left to export{f' ({why})' if why else ''}; choose other --splits or --unknown")
-    table, rows = _table(workspace, _joined(parts), kept, _facts(workspace, choices, suggested))
+    table, rows = _table(workspace, parts, kept, _facts(workspace, choices, suggested))
     inside = set(rows.tolist())
     return Content(table, rows, tuple(item for item in disagreeing if item.row in inside), left_out)
 
@@ -154,10 +152,7 @@ def _of_model(workspace: Workspace, parts: Iterable[Columns]) -> Columns:
     model = require_model(workspace)
     scores = read_scores(workspace, model, np.zeros(len(workspace.taxonomy)))[:, : model.classes]
     count, classes = scores.shape
-    open_ = np.ones(workspace.shape, dtype=bool)
-    for part in parts:
-        open_[part.rows, part.labels] = False
-    rows, labels = np.nonzero(open_[:count, :classes])
+    rows, labels = np.nonzero(_open(workspace, parts)[:count, :classes])
     found = np.clip(scores[rows, labels].astype(np.float64), 0.0, 1.0)
     values = np.where(found >= 0.5, POSITIVE, NEGATIVE)
     return _columns(rows, labels, values, MODEL, found, "", float(model.settings["time"]), False)
@@ -165,10 +160,8 @@ def _of_model(workspace: Workspace, parts: Iterable[Columns]) -> Columns:
 
 def _of_nobody(workspace: Workspace, parts: Iterable[Columns], rows: NDArray[np.int64]) -> Columns:
     """Negatives for all cells of the rows that have no label."""
-    open_ = np.zeros(workspace.shape, dtype=bool)
-    open_[rows] = True
-    for part in parts:
-        open_[part.rows, part.labels] = False
+    open_ = _open(workspace, parts)
+    open_[np.setdiff1d(np.arange(len(open_)), rows)] = False
     where, labels = np.nonzero(open_)
     return _columns(where, labels, np.full(len(where), NEGATIVE), ASSUMED, float("nan"), "", 0.0, False)
 
@@ -178,8 +171,8 @@ def _columns(rows: Any, labels: Any, values: Any, *others: Any) -> Columns:  # n
     types = (np.object_, np.float64, np.object_, np.float64, np.bool_)
 
     def column(given: Any, dtype: Any) -> NDArray[Any]:  # noqa: ANN401  (a value or many, of several types)
-        single = isinstance(given, str) or np.ndim(given) == 0
-        return np.full(count, given, dtype=dtype) if single else np.asarray(given, dtype=dtype)
+        column = np.asarray(given, dtype=dtype)
+        return np.broadcast_to(column, (count,)) if column.ndim == 0 else column  # one value for all takes no memory
 
     return Columns(
         column(rows, np.int64),
@@ -189,15 +182,34 @@ def _columns(rows: Any, labels: Any, values: Any, *others: Any) -> Columns:  # n
     )
 
 
-def _joined(parts: list[Columns]) -> Columns:
-    return Columns._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
+def _joined(parts: list[Columns], kept: NDArray[np.bool_], classes: int) -> dict[str, NDArray[Any]]:
+    """The labels of the kept images, by row and label; empties the list.
+
+    Column by column: tens of millions of labels fit into memory once, and not three times.
+    """
+    inside = [kept[part.rows] for part in parts]
+    pieces = [list(column) for column in zip(*parts, strict=True)]
+    parts.clear()
+    made: dict[str, NDArray[Any]] = {}
+    for name in Columns._fields:
+        made[name] = np.concatenate([piece[mask] for piece, mask in zip(pieces.pop(0), inside, strict=True)])
+    order = order_of_cells(made["rows"], made["labels"], classes)
+    for name in Columns._fields if order is not None else ():
+        made[name] = made[name][order]
+    return made
+
+
+def _open(workspace: Workspace, parts: Iterable[Columns]) -> NDArray[np.bool_]:
+    """Which cells have no label, [N, L]."""
+    cells = np.ones(workspace.shape, dtype=bool)
+    for part in parts:
+        cells[part.rows, part.labels] = False
+    return cells
 
 
 def _known(workspace: Workspace, parts: Iterable[Columns]) -> NDArray[np.int64]:
     """Number of labelled cells of every image, [N]."""
-    images, classes = workspace.shape
-    cells = np.unique(np.concatenate([part.rows * classes + part.labels for part in parts]))
-    return np.bincount(cells // max(classes, 1), minlength=images)
+    return len(workspace.taxonomy) - np.asarray(_open(workspace, parts).sum(axis=1))
 
 
 def _kept_by_split(workspace: Workspace, choices: Choices) -> NDArray[np.bool_]:
@@ -209,13 +221,12 @@ def _kept_by_split(workspace: Workspace, choices: Choices) -> NDArray[np.bool_]:
 
 
 def _table(
-    workspace: Workspace, found: Columns, kept: NDArray[np.bool_], facts: dict[str, str]
+    workspace: Workspace, parts: list[Columns], kept: NDArray[np.bool_], facts: dict[str, str]
 ) -> tuple[LabelTable, NDArray[np.int64]]:
     rows = np.flatnonzero(kept)
-    place = np.cumsum(kept) - 1
+    columns = _joined(parts, kept, len(workspace.taxonomy))
+    columns["rows"] = (np.cumsum(kept) - 1)[columns["rows"]]
     ids = workspace.images.ids()
-    found = found.select(kept[found.rows])
-    columns = found._replace(rows=place[found.rows])._asdict()
     split = workspace.images.splits()[rows]
     return LabelTable(workspace.taxonomy, tuple(ids[row] for row in rows), split, **columns, metadata=facts), rows
 

@@ -7,16 +7,17 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spml_annotate.formats.export import HUMAN, LabelTable
 from spml_annotate.formats.text import csv_line
-from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN
+from spml_annotate.labels import POSITIVE
 from spml_annotate.project.exporting.labels import ASSUMED, MODEL, Said
 from spml_annotate.stores.atomic import write_atomically
 from spml_annotate.workspace import Workspace
 
-_ORIGINS = {"human": HUMAN, "model": MODEL, "assumed": ASSUMED}
+_ORIGINS = (HUMAN, MODEL, ASSUMED)
+_PROPOSED = len(_ORIGINS)
+"""Place of all other sources."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +52,16 @@ def count_classes(table: LabelTable) -> tuple[ClassCount, ...]:
     """The counts of all L classes, in their order."""
     classes = len(table.taxonomy)
     chosen = table.standing()
-    origin = np.full(len(table), "proposed", dtype=np.object_)
-    for name, source in _ORIGINS.items():
-        origin[table.sources == source] = name
-
-    def number(name: str, value: int) -> list[int]:
-        mine = chosen[(origin[chosen] == name) & (table.values[chosen] == value)]
-        return _per_class(table.labels[mine], classes)
-
-    told = [(name, value) for name in ("human", "proposed", "model") for value in (POSITIVE, NEGATIVE)]
-    columns = [number(name, value) for name, value in (*told, ("assumed", NEGATIVE))]
-    columns.append([int(count) for count in table.matrix().count(UNKNOWN)])
+    origin = np.full(len(table), _PROPOSED, dtype=np.int8)
+    for place, source in enumerate(_ORIGINS):
+        origin[table.sources == source] = place
+    # One number per label: its class, where it comes from and its value.
+    keys = (table.labels[chosen] * (_PROPOSED + 1) + origin[chosen]) * 2 + (table.values[chosen] == POSITIVE)
+    found = np.bincount(keys, minlength=classes * 2 * (_PROPOSED + 1)).reshape(classes, _PROPOSED + 1, 2)
+    told = [(place, yes) for place in (0, _PROPOSED, 1) for yes in (1, 0)]
+    columns = [found[:, place, yes].tolist() for place, yes in (*told, (2, 0))]
+    columns.append((len(table.image_ids) - found.sum(axis=(1, 2))).tolist())
     return tuple(ClassCount(name, *numbers) for name, *numbers in zip(table.taxonomy.names, *columns, strict=True))
-
-
-def _per_class(labels: NDArray[np.int64], classes: int) -> list[int]:
-    return [int(count) for count in np.bincount(labels, minlength=classes)]
 
 
 def total(counts: Iterable[ClassCount]) -> ClassCount:
