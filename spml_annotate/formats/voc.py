@@ -18,9 +18,9 @@ from spml_annotate.formats.classes import Classes, as_taxonomy
 from spml_annotate.formats.dataset import TRAIN, Boxes, Dataset
 from spml_annotate.formats.folder import attach_pictures
 from spml_annotate.formats.images import IMAGE_SUFFIXES
-from spml_annotate.formats.voc_lists import Lists, Names, find_home, read_lists, read_names
+from spml_annotate.formats.voc_lists import Lists, Names, find_home, picture_files, read_lists, read_names, xml_files
 from spml_annotate.formats.voc_write import save_voc
-from spml_annotate.formats.voc_xml import Corners, Thing, read_things
+from spml_annotate.formats.voc_xml import Corners, Described, Thing, read_xml
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, Codes, LabelMatrix
 from spml_annotate.progress import progress
 from spml_annotate.taxonomy import Taxonomy
@@ -52,7 +52,8 @@ def load_voc(
     """Labels and boxes of a VOC folder.
 
     Args:
-        path: the folder with ``Annotations`` and ``ImageSets/Main``, either of which may be missing, or one above it.
+        path: the folder with ``Annotations`` and ``ImageSets/Main``, either of which may be missing, or one above it;
+            or a folder with an XML file beside each picture, as labelling programs make it.
         classes: the classes and their order; by default those of the folder, sorted. Others are refused.
         root: the folder that the image ids are relative to; by default ``JPEGImages`` if every picture is there.
         name: short name for tables and figures; the folder's by default.
@@ -68,7 +69,8 @@ def load_voc(
     home = find_home(Path(path))
     names = read_names(home)
     lists = read_lists(home, names)
-    things = _things(home, names)
+    described = _described(home)
+    things = _things(described, names)
     files = [*lists.split, *(image for image in things if image not in lists.split)]
     if not files:
         raise DataError(f"{home}: no image is named in ImageSets/Main, and Annotations is empty")
@@ -79,11 +81,11 @@ def load_voc(
     except DataError as error:
         raise DataError(f"{home}: {error}") from None
     table = _table((len(rows), len(taxonomy)), rows, columns, lists, things, _DIFFICULT[difficult], complete=complete)
-    found = {file.stem: file for file in _pictures(home)}
+    found = {file.stem: file for file in picture_files(home)}
     dataset = Dataset(
         name=name or home.resolve().name,
         taxonomy=taxonomy,
-        image_ids=tuple(_id(image, names, found) for image in rows),
+        image_ids=tuple(_id(image, names, found, described) for image in rows),
         labels=LabelMatrix.from_dense(table),
         split=np.array([lists.split.get(image, TRAIN) for image in rows], dtype=np.int8),
         boxes=_boxes(rows, columns, things),
@@ -93,15 +95,18 @@ def load_voc(
     return _with_own_pictures(dataset, [found.get(image) for image in rows])
 
 
-def _things(home: Path, names: Names) -> dict[str, list[Thing]]:
-    """Image → objects, of every XML file."""
-    folder = home / "Annotations"
-    files = sorted(folder.glob("*.xml")) if folder.is_dir() else []
-    found = {}
-    for file in progress(files, what=f"reading {folder.name}", total=len(files)):
-        things = read_things(file)
-        found[file.stem] = [thing._replace(name=names.classes.get(thing.name, thing.name)) for thing in things]
-    return found
+def _described(home: Path) -> dict[str, Described]:
+    """Image → what its XML file says."""
+    files = xml_files(home)
+    return {file.stem: read_xml(file) for file in progress(files, what="reading XML files", total=len(files))}
+
+
+def _things(described: Mapping[str, Described], names: Names) -> dict[str, list[Thing]]:
+    """Image → objects."""
+    return {
+        image: [thing._replace(name=names.classes.get(thing.name, thing.name)) for thing in found.things]
+        for image, found in described.items()
+    }
 
 
 def _in_order(files: Iterable[str], names: Names) -> list[str]:
@@ -162,17 +167,14 @@ def _boxes(rows: Mapping[str, int], columns: Mapping[str, int], things: Mapping[
     return Boxes(np.array(at, dtype=np.int64), np.array(labels, dtype=np.int64), np.array(corners, dtype=np.float32))
 
 
-def _pictures(home: Path) -> list[Path]:
-    folder = home / "JPEGImages"
-    if not folder.is_dir():
-        return []
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-
-
-def _id(image: str, names: Names, found: Mapping[str, Path]) -> str:
+def _id(image: str, names: Names, found: Mapping[str, Path], described: Mapping[str, Described]) -> str:
+    """The name of the picture: as it lies there, else as the XML file states it, else with the suffix that VOC has."""
     if image in names.images:
         return names.images[image]
-    return found[image].name if image in found else f"{image}.jpg"
+    if image in found:
+        return found[image].name
+    suffix = Path(described[image].picture).suffix if image in described else ""
+    return image + (suffix if suffix.lower() in IMAGE_SUFFIXES else ".jpg")
 
 
 def _with_own_pictures(dataset: Dataset, files: list[Path | None]) -> Dataset:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spml_annotate.errors import DataError
 from spml_annotate.formats.dataset import TRAIN
-from spml_annotate.formats.images import SPLIT_NAMES
+from spml_annotate.formats.images import IMAGE_SUFFIXES, SPLIT_NAMES
 from spml_annotate.formats.json_places import Place, read_json
 from spml_annotate.formats.text import at, check_text, read_text
 from spml_annotate.formats.voc_write import LISTS, NAMES, NAMES_FORMAT, SETS
@@ -34,7 +34,7 @@ class Lists:
 
 
 def find_home(path: Path) -> Path:
-    """The folder that holds ``Annotations`` or ``ImageSets``: ``path`` or the only ``VOC…`` folder in it.
+    """The folder with ``Annotations``, ``ImageSets`` or XML files: ``path`` or the only ``VOC…`` folder in it.
 
     Raises:
         DataError: if there is none, or several.
@@ -50,7 +50,25 @@ def find_home(path: Path) -> Path:
             return homes[0]
         if homes:
             raise DataError(f"{path}: there are several VOC folders; name one of them, such as {homes[0]}")
-    raise DataError(f"{path}: this is no VOC folder, which has Annotations or {LISTS.as_posix()} in it")
+    raise DataError(f"{path}: this is no VOC folder, which has Annotations, {LISTS.as_posix()} or XML files in it")
+
+
+def xml_files(home: Path) -> list[Path]:
+    """The XML files of a VOC folder; labelling programs put them beside the pictures, or into ``annotations``."""
+    for folder in (home / "Annotations", home / "annotations", home):
+        found = sorted(folder.glob("*.xml")) if folder.is_dir() else []
+        if found:
+            return found
+    return []
+
+
+def picture_files(home: Path) -> list[Path]:
+    """The pictures of a VOC folder, which may lie where its XML files lie."""
+    for folder in (home / "JPEGImages", home / "images", home):
+        found = sorted(file for file in folder.iterdir() if _is_picture(file)) if folder.is_dir() else []
+        if found:
+            return found
+    return []
 
 
 def read_names(home: Path) -> Names:
@@ -101,7 +119,11 @@ def read_lists(home: Path, names: Names) -> Lists:
 
 
 def _is_home(folder: Path) -> bool:
-    return (folder / LISTS).is_dir() or (folder / "Annotations").is_dir()
+    return (folder / LISTS).is_dir() or (folder / "Annotations").is_dir() or bool(xml_files(folder))
+
+
+def _is_picture(file: Path) -> bool:
+    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
 
 
 def _pairs(content: Place, key: str) -> Iterator[tuple[str, str]]:

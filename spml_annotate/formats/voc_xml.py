@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 Corners = tuple[float, float, float, float]
 
 
+_MARKS = {"0": False, "1": True, "false": False, "true": True, "unspecified": False, "": False}
+"""What programs write for ``difficult``; VOC itself has 0 and 1, and leaves it out of what nobody looked at."""
+
+
 class Thing(NamedTuple):
     """An object on an image; ``corners`` are shares of the picture, None if they or its size are not known."""
 
@@ -24,8 +28,15 @@ class Thing(NamedTuple):
     corners: Corners | None
 
 
-def read_things(path: Path) -> list[Thing]:
-    """The objects in an XML file.
+class Described(NamedTuple):
+    """An XML file: the name of its picture, "" if it states none, and the objects on it."""
+
+    picture: str
+    things: list[Thing]
+
+
+def read_xml(path: Path) -> Described:
+    """What an XML file says.
 
     Raises:
         DataError: if it is not XML of VOC; it names the line, or the number of the object.
@@ -47,7 +58,8 @@ def read_things(path: Path) -> list[Thing]:
     if root is None or root.tag != "annotation":
         raise DataError(f"{path}: this is no annotation of VOC, which starts with <annotation>")
     try:
-        return list(_things(root))
+        stated = (root.findtext("filename") or "").strip().replace("\\", "/")
+        return Described(stated.rpartition("/")[2], list(_things(root)))
     except DataError as error:
         raise DataError(f"{path}, {error}") from None
 
@@ -58,12 +70,12 @@ def _things(root: Element) -> Iterator[Thing]:
         where = f"object {number}"
         name = (item.findtext("name") or "").strip()
         check_text(name, f"{where}: its name")
-        mark = (item.findtext("difficult") or "0").strip()
-        if mark not in ("0", "1"):
+        mark = (item.findtext("difficult") or "").strip()
+        if mark.lower() not in _MARKS:
             raise DataError(f"{where}: difficult is {mark!r}, neither 0 nor 1")
         box = _numbers(item.find("bndbox"), ("xmin", "ymin", "xmax", "ymax"), where)
         known = box is not None and size is not None and min(size) > 0 and item.find(WHOLE_IMAGE) is None
-        yield Thing(name, mark == "1", _shares(box, size) if known and box and size else None)
+        yield Thing(name, _MARKS[mark.lower()], _shares(box, size) if known and box and size else None)
 
 
 def _numbers(item: Element | None, names: tuple[str, ...], where: str) -> list[float] | None:
