@@ -7,6 +7,7 @@ unknown, unless ``complete`` says that annotators looked for every category; eve
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,7 +103,8 @@ class _Reader:
         taxonomy = self._categories(content)
         ids, split = self._images(content)
         for place in content.objects("annotations"):
-            self._annotation(place)
+            for part in _parts(place):
+                self._annotation(part)
         return Dataset(
             name=name,
             taxonomy=taxonomy,
@@ -161,7 +163,7 @@ class _Reader:
                 return
             raise place.wrong("image_id", f"there is no image {image!r}; missing=drop leaves such annotations out")
         row, label = self.rows[image], self._column(place.key("category_id"), place, "category_id")
-        crowd, score = bool(place.number("iscrowd")), place.number("score")
+        crowd, score = _flag(place, "iscrowd"), place.number("score")
         box = _box(place, self.sizes[row])
         if (crowd and not self.crowd) or (score is not None and score < self.min_score):
             return
@@ -194,6 +196,22 @@ class _Reader:
             return None
         rows, labels, corners = zip(*self.boxes, strict=True)
         return Boxes(np.array(rows, dtype=np.int64), np.array(labels, dtype=np.int64), np.array(corners, np.float32))
+
+
+def _parts(place: Place) -> Iterator[Place]:
+    """An annotation, or the segments of one that describes a whole picture (panoptic)."""
+    if "segments_info" not in place.content or "category_id" in place.content:
+        yield place
+        return
+    about = {"image_id": place.key("image_id")}
+    for part in place.objects("segments_info"):
+        yield Place({**part.content, **about}, part.where)
+
+
+def _flag(place: Place, key: str) -> bool:
+    """A number, as COCO has it, or true or false."""
+    found = place.content.get(key)
+    return found if isinstance(found, bool) else bool(place.number(key))
 
 
 def _numbers(cells: list[tuple[int, int]], columns: int) -> NDArray[np.int64]:

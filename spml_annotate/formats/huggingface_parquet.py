@@ -28,6 +28,9 @@ from spml_annotate.taxonomy import Taxonomy
 __all__ = ["load_huggingface_parquet", "save_huggingface_parquet"]
 
 _BLOCK = 10_000
+_ID = "image_id"
+_PICTURES = ("image", "img", "file_name", "filename")
+"""Columns that name the picture of a record where none has its id."""
 
 
 @FORMATS.register(
@@ -53,7 +56,8 @@ def load_huggingface_parquet(
     Args:
         path: a file, or a folder with files whose names begin with their split.
         classes: the classes and their order; by default those that the files state, else those named.
-        root: not needed; ids are those in ``image_id``, else the path of the picture, else file and number.
+        root: not needed; ids are those in ``image_id``, else the path of the picture, else file and number. The library
+            keeps the last part of a path alone; pictures that have the same one are called by file and number.
         name: not needed; a table has none.
         column: the one with the labels; ``labels`` or ``label`` by default.
         complete: read what an image's labels do not name as negative; right only where they name everything.
@@ -67,8 +71,9 @@ def load_huggingface_parquet(
     wanted = stated_classes(path) if classes is None and path.is_dir() else None
     names = _stated(files, column) if classes is None and wanted is None else None
     collector = LabelCollector(classes if classes is not None else wanted if wanted is not None else names)
+    shared = _shared(files)
     for file in files:
-        _read_shard(collector, path, file, column)
+        _read_shard(collector, path, file, column, shared)
     try:
         return collector.table(complete=complete)
     except DataError as error:
@@ -106,11 +111,31 @@ def _names_in(file: Path, column: str) -> tuple[str, ...] | None:
         while isinstance(feature, list | dict) and "names" not in feature:
             feature = feature[0] if isinstance(feature, list) else feature["feature"]
         return tuple(str(name) for name in feature["names"])
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, DataError):
         return None  # features without class names: the labels themselves have to be names
 
 
-def _read_shard(collector: LabelCollector, path: Path, file: Path, column: str) -> None:
+def _shared(files: Sequence[Path]) -> frozenset[str]:
+    """Paths that several pictures have; nothing but the paths is read."""
+    import pyarrow
+
+    seen: set[str] = set()
+    again: set[str] = set()
+    for file in files:
+        content = _open(file)
+        wanted = _place(content.schema_arrow)
+        if wanted is None or wanted == _ID:
+            continue
+        try:
+            for block in content.iter_batches(batch_size=_BLOCK, columns=[wanted]):
+                paths = [found for record in block.to_pylist() if (found := _path(record)) is not None]
+                again.update(path for path in paths if path in seen or seen.add(path))  # type: ignore[func-returns-value]
+        except (pyarrow.ArrowException, OSError) as error:
+            raise _damaged(file, error) from None
+    return frozenset(again)
+
+
+def _read_shard(collector: LabelCollector, path: Path, file: Path, column: str, shared: frozenset[str]) -> None:
     import pyarrow
 
     split = _split(path, file)
@@ -121,7 +146,8 @@ def _read_shard(collector: LabelCollector, path: Path, file: Path, column: str) 
         blocks = content.iter_batches(batch_size=_BLOCK, columns=_wanted(content.schema_arrow, column))
         for block in progress(blocks, what=f"reading {short}", total=math.ceil(content.metadata.num_rows / _BLOCK)):
             for record in block.to_pylist():
-                row = collector.image(_id(record, f"{short}#{number}"), split)
+                place = _path(record)
+                row = collector.image(place if place and place not in shared else f"{short}#{number}", split)
                 add_words(collector, row, record, column_of(record, column))
                 number += 1
     except DataError as error:
@@ -134,19 +160,31 @@ def _wanted(schema: Any, column: str) -> list[str]:  # noqa: ANN401  (pyarrow ha
     """Columns to read: of pictures only the path, never the bytes."""
     label = column_of(dict.fromkeys(schema.names), column)
     lists = [f"{stem}_{what}" for _, stem in LISTS.values() for what in ("sources", "scores")]
-    found = [name for name in (label, NEGATIVES, *lists, "image_id") if name in schema.names]
-    image = schema.field("image").type if "image" in schema.names else None
-    if image is not None and str(image).startswith("struct") and "path" in [field.name for field in image]:
-        found.append("image.path")
-    return found
+    place = _place(schema)
+    return [*(name for name in (label, NEGATIVES, *lists) if name in schema.names), *([place] if place else [])]
 
 
-def _id(record: Mapping[str, Any], default: str) -> str:
-    if isinstance(record.get("image_id"), str):
-        return str(record["image_id"])
-    image = record.get("image")
-    path = image.get("path") if isinstance(image, Mapping) else None
-    return str(path) if path else default
+def _place(schema: Any) -> str | None:  # noqa: ANN401  (pyarrow has no types)
+    """The column that says which picture a record is of, None if there is none."""
+    if _ID in schema.names and "string" in str(schema.field(_ID).type):
+        return _ID
+    for name in (name for name in _PICTURES if name in schema.names):
+        kind = schema.field(name).type
+        if str(kind).startswith("struct") and "path" in [field.name for field in kind]:
+            return f"{name}.path"
+        if "string" in str(kind):
+            return name
+    return None
+
+
+def _path(record: Mapping[str, Any]) -> str | None:
+    """What that column says, None if nothing."""
+    for name in (_ID, *_PICTURES):
+        found = record.get(name)
+        found = found.get("path") if isinstance(found, Mapping) else found
+        if isinstance(found, str) and found:
+            return found
+    return None
 
 
 def _split(path: Path, file: Path) -> str:

@@ -16,6 +16,7 @@ from spml_annotate.formats.huggingface_words import LABELS, add_words
 from spml_annotate.formats.images import SPLIT_NAMES, list_images, split_code
 from spml_annotate.formats.manifest import from_json, taxonomy_of
 from spml_annotate.formats.text import at, read_records, read_text, unreadable
+from spml_annotate.formats.text_lists import printed_list
 from spml_annotate.labels import POSITIVE
 from spml_annotate.progress import progress
 from spml_annotate.taxonomy import Taxonomy
@@ -87,11 +88,18 @@ def _split(path: Path, file: Path) -> str:
     return split_of(file.relative_to(path).parts[0])
 
 
+def _split_of_picture(record: dict[str, Any]) -> str:
+    """One list for all pictures, above the folders of the splits: as the library does, their names tell."""
+    found = (split_of(part) for part in str(record["file_name"]).split("/")[:-1])
+    return next((split for split in found if split != "train"), "train")
+
+
 def _read_file(collector: LabelCollector, path: Path, file: Path, root: Path, column: str) -> None:
     split = _split(path, file)
     for where, record in progress(_records(file), what=f"reading {file.parent.name}/{file.name}"):
         try:
-            row = collector.image(_image(record, file.parent, root), split)
+            image = _image(record, file.parent, root)
+            row = collector.image(image, _split_of_picture(record) if file.parent == path else split)
             add_words(collector, row, record, column_of(record, column))
         except DataError as error:
             raise DataError(f"{where}: {error}") from None
@@ -154,7 +162,12 @@ def _of_csv(file: Path) -> Iterator[Record]:
         elif len(fields) != len(header):
             raise at(file, line, f"{len(fields)} columns where the header has {len(header)}; check the commas")
         else:
-            yield f"{file}, line {line}", {name: text or None for name, text in zip(header, fields, strict=True)}
+            yield f"{file}, line {line}", {name: _cell(text) for name, text in zip(header, fields, strict=True)}
+
+
+def _cell(text: str) -> Any:  # noqa: ANN401  (a text, a list, or None)
+    listed = printed_list(text)
+    return listed if listed is not None else text or None
 
 
 def _of_parquet(file: Path) -> Iterator[Record]:

@@ -61,6 +61,7 @@ class TaskReader:
     ) -> None:
         self._collector = LabelCollector(classes)
         self._config = config if config is not None else _NO_CONFIG
+        self._named = bool(control)
         self._control = control or (config.main.name if config is not None else "")
         self._pictures = Pictures(root) if root is not None else None
         self._rest: list[Rest] = []
@@ -185,9 +186,10 @@ class TaskReader:
             self._control = said.control
         if said.control == self._control:
             return said.name, POSITIVE
-        if self._config is _NO_CONFIG:
+        if self._config is _NO_CONFIG and not self._named:
             raise DataError(
-                f"there are choices of {self._control!r} and of {said.control!r}; say which control has the classes"
+                f"there are choices of {self._control!r} and of {said.control!r}; say which control has the classes "
+                f"(label-studio.control={self._control})"
             )
         return None
 

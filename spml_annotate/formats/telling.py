@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -10,19 +11,32 @@ from spml_annotate.errors import DataError, SettingError
 from spml_annotate.formats import FORMATS
 from spml_annotate.formats.text import read_records, unreadable
 
+_XML = "annotations/*.xml"
 _IN_FOLDERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "parquet": ("labels.parquet",),
-        "fiftyone": ("samples.json",),
+        "fiftyone": ("samples.json", "samples/*.json"),
         "datumaro": ("annotations/*.json",),
-        "voc": ("Annotations", "ImageSets", "VOC2*", "VOCdevkit", "*/Annotations", "*/ImageSets"),
+        "voc": ("Annotations", "ImageSets", "VOC2*", "VOCdevkit", "*/Annotations", "*/ImageSets", "*.xml", _XML),
         "spml-npy": ("formatted_*.npy", "*_labels_obs.npy"),
-        "webdataset": ("*.tar", "*/*.tar"),
+        "webdataset": tuple(f"{start}*{end}" for start in ("", "*/") for end in (".tar", ".tar.gz", ".tgz")),
         "huggingface": ("metadata.*", "*/metadata.*", "data/*/metadata.*"),
         "huggingface-parquet": ("*.parquet", "*/*.parquet"),
     }
 )
 """What is found in a folder of a format, the surest sign first; sets of pictures alone have no labels to import."""
+_COCO = ("annotations/*.json", "*/_annotations.coco.json", "_annotations.coco.json")
+_KEYS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "coco": frozenset({"images"}),
+        "datumaro": frozenset({"items"}),
+        "label-studio": frozenset({"data", "annotations"}),
+        "fiftyone": frozenset({"samples"}),
+    }
+)
+"""Keys of an object in JSON that only one format has; looked for in this order."""
+_TOKENS = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?|([\[\]{}])')
+_FIRST = 65_536
 
 
 def tell_format(path: str | Path, name: str | None = None) -> str:
@@ -51,24 +65,32 @@ def readable() -> list[str]:
 
 
 def _of_folder(path: Path) -> str | None:
-    coco = next(iter(sorted(path.glob("annotations/instances_*.json"))), None)
+    coco = next(
+        (file for pattern in _COCO for file in sorted(path.glob(pattern)) if _of_object(file) != "datumaro"), None
+    )
     if coco is not None:
         raise DataError(f"{path}: this is a folder in the manner of COCO; name one of its files, such as {coco}")
     for name, patterns in _IN_FOLDERS.items():
         if name in FORMATS and any(next(path.glob(pattern), None) is not None for pattern in patterns):
             return name
+    if (path / "state.json").is_file() and (path / "dataset_info.json").is_file():
+        raise DataError(f"{path}: save_to_disk wrote this; write it with to_parquet into a folder and name that one")
     return None
 
 
 def _of_file(path: Path) -> str | None:
-    suffix = path.suffix.lower()
+    suffix = ".tgz" if path.name.lower().endswith(".tar.gz") else path.suffix.lower()
+    if suffix == ".xml":
+        return "voc"
+    if path.name == "metadata.jsonl":
+        raise DataError(f"{path}: this belongs to an imagefolder of Hugging Face; name the folder {path.parent}")
     fitting = [name for name in FORMATS if suffix in FORMATS[name].facts["suffixes"] and FORMATS[name].facts["loads"]]
     if suffix == ".json" or not fitting:
         begins = _begins(path)
         if b"\0" in begins:
             return None  # no text; a picture, say
         if suffix == ".json" or begins[:1] in (b"{", b"["):
-            return "label-studio" if begins.startswith(b"[") else "coco"
+            return _of_list(path, begins) if begins.startswith(b"[") else _of_object(path)
     if suffix == ".parquet":
         return "parquet" if _is_ours(path) else "huggingface-parquet"
     if suffix == ".csv" or not fitting:
@@ -82,11 +104,42 @@ def _of_table(path: Path) -> str:
     return "open-images" if header is not None and header.fields[0].strip() == "ImageID" else "csv"
 
 
+def _of_list(path: Path, begins: bytes) -> str:
+    keys = _keys(begins, depth=2)
+    if "image_id" in keys and "category_id" in keys:
+        raise DataError(
+            f"{path}: these are results of a detector for COCO, which name images and classes by numbers; put them as "
+            "`annotations` into the file that has the images and categories"
+        )
+    return "label-studio"
+
+
+def _of_object(path: Path) -> str | None:
+    """By the keys that stand near the beginning; what has none of them there, but goes on, may still be COCO."""
+    begins = _begins(path)
+    keys = _keys(begins, depth=1)
+    told = next((name for name, its in _KEYS.items() if its <= keys), None)
+    goes_on = len(begins) > _FIRST // 2
+    return told or ("coco" if goes_on or keys & {"annotations", "categories"} else None)
+
+
+def _keys(begins: bytes, depth: int) -> set[str]:
+    """Keys of JSON objects at a depth, out of the beginning of a file."""
+    found: set[str] = set()
+    now = 0
+    for text, follows, bracket in _TOKENS.findall(begins.decode("utf-8", "replace")):
+        if bracket:
+            now += 1 if bracket in "[{" else -1
+        elif follows and now == depth:
+            found.add(text)
+    return found
+
+
 def _begins(path: Path) -> bytes:
     """The first bytes that are no space."""
     try:
         with path.open("rb") as file:
-            return file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
+            return file.read(_FIRST).removeprefix(b"\xef\xbb\xbf").lstrip()
     except OSError as error:
         raise unreadable(path, error) from None
 

@@ -18,7 +18,7 @@ from spml_annotate.formats.collect import LabelCollector, value_code
 from spml_annotate.formats.export import HUMAN, LabelTable
 from spml_annotate.formats.huggingface_read import column_of, split_of
 from spml_annotate.formats.huggingface_words import LABELS, add_words
-from spml_annotate.formats.images import IMAGE_SUFFIXES
+from spml_annotate.formats.images import IMAGE_SUFFIXES, clean_id
 from spml_annotate.formats.manifest import fingerprint, from_json, metadata_of, taxonomy_of
 from spml_annotate.formats.text import read_text, unreadable
 from spml_annotate.formats.webdataset_write import MANIFEST, save_webdataset
@@ -76,11 +76,15 @@ def load_webdataset(
     wanted = taxonomy_of(about, str(path / MANIFEST)) if about is not None and classes is None else classes
     collector = LabelCollector(wanted)
     keys: dict[int, str] = {}
+    shard_of: dict[str, Path] = {}
     for shard in shards:
         split = _split(path, shard)
         for key, content, ending in progress(_samples(shard), what=f"reading {shard.name}"):
             try:
-                keys[_add_sample(collector, split, key, content, ending, column)] = key
+                said = _json(content["json"]) if "json" in content else {}
+                image = _image(said, key, ending)
+                _check_shard(image, shard, shard_of.setdefault(image, shard))
+                keys[_add_sample(collector, split, image, content, said, column)] = key
             except DataError as error:
                 raise DataError(f"{shard}, {key}: {error}") from None
     try:
@@ -88,6 +92,12 @@ def load_webdataset(
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     return table if about is None else _as_exported(path, table, [keys[row] for row in sorted(keys)], about)
+
+
+def _check_shard(image: str, here: Path, before: Path) -> None:
+    """Shards that count their images anew would otherwise pass for labels of the same images."""
+    if here != before:
+        raise DataError(f"image {image!r} is in {before.name}, too; load shards whose names repeat one by one")
 
 
 def _shards(path: Path) -> list[Path]:
@@ -153,12 +163,21 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return file.read()
 
 
+def _image(about: Mapping[str, Any], key: str, ending: str) -> str:
+    """The id that is stated, else the name of the picture in the shard."""
+    stated = about.get("image_id")
+    return stated if isinstance(stated, str) and stated else clean_id(f"{key}.{ending}" if ending else key)
+
+
 def _add_sample(
-    collector: LabelCollector, in_name: str, key: str, content: Mapping[str, bytes], ending: str, column: str
+    collector: LabelCollector,
+    in_name: str,
+    image: str,
+    content: Mapping[str, bytes],
+    about: dict[str, Any],
+    column: str,
 ) -> int:
-    about = _json(content["json"]) if "json" in content else {}
-    stated, split = about.get("image_id"), about.get("split")
-    image = stated if isinstance(stated, str) and stated else f"{key}.{ending}" if ending else key
+    split = about.get("split")
     row = collector.image(image, split if isinstance(split, str) else in_name)
     if isinstance(about.get("provenance"), list):
         _add_provenance(collector, row, about["provenance"])
@@ -174,6 +193,8 @@ def _json(content: bytes) -> dict[str, Any]:
         found = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise DataError(f"its .json is not JSON ({error})") from None
+    if isinstance(found, list) and found and all(isinstance(word, str) for word in found):
+        return {LABELS: found}  # numbers might be codes, one per class
     if not isinstance(found, dict):
         raise DataError("its .json is not an object")
     return found
