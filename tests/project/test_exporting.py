@@ -239,6 +239,47 @@ def test_a_file_or_foreign_folder_in_the_place_is_left_alone(taught, tmp_path):
     assert everything(tmp_path) == {"mine/thesis.txt": b"years", "file": b"text"}
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("labels.sqlite", "csv"),
+        ("studio.sqlite", "csv"),
+        ("spml.toml", "csv"),
+        ("current", "csv"),
+        ("lock", "parquet"),
+        ("models", "parquet"),
+        ("models/0001/head.safetensors", "csv"),
+        ("features/more", "parquet"),
+    ],
+)
+def test_the_project_itself_is_never_replaced(taught, name, kind):
+    root = taught.workspace.root
+    before = everything(root)
+    with pytest.raises(DataError, match="the project keeps its own data there; choose another name"):
+        taught.export(root / name, format=kind)
+    assert everything(root) == before
+
+
+def test_an_export_may_lie_in_the_folder_of_the_project(project):
+    assert project.export(project.workspace.root / "out.csv").images == 60
+    assert project.export(project.workspace.root / "out").images == 60
+
+
+def test_devices_and_pipes_are_no_place_for_an_export(taught, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="it is a device or a pipe, not a file"):
+        taught.export(tmp_path / "pipe", format="csv")
+    assert (tmp_path / "pipe").is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_a_folder_where_a_file_beside_the_export_goes_is_named(taught, tmp_path):
+    (tmp_path / "out.csv.classes.csv").mkdir()
+    with pytest.raises(DataError, match=r"classes\.csv: this is a folder, and a file of this name goes with"):
+        taught.export(tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
 def test_a_place_that_cannot_be_written_is_named(taught, tmp_path):
     with pytest.raises(DataError, match="cannot write"):
         taught.export(tmp_path / "missing" / "out.csv")

@@ -124,7 +124,7 @@ def export(
     choices.check_format(kind)
     options = saver_settings(kind, settings, link=choices.images == "link")
     workspace.require_images()
-    check_place(out, FORMATS[kind].facts["is_folder"])
+    check_place(out, FORMATS[kind].facts["is_folder"], workspace.root)
     suggested = _suggested(workspace, choices)
     content = content_of(workspace, choices, suggested, _usable(workspace, kind, choices))
     told = _told(workspace, kind, content, choices, suggested)

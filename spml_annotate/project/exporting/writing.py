@@ -8,12 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from spml_annotate.errors import DataError
-from spml_annotate.stores.atomic import cannot_write, publish
+from spml_annotate.stores.atomic import cannot_write, check_target, publish
 from spml_annotate.stores.folders import check_folder, write_folder
 
 CARD = "datacard.md"
 SIDES = ("lost.csv", "conflicts.csv", "classes.csv", CARD)
 """Endings of the files beside an export; those that an export does not need are removed with the export before it."""
+_COMPUTED = ("features", "models")
+_KEPT = ("lock", "current")
+_KEPT_ENDINGS = (".sqlite", ".sqlite-wal", ".sqlite-shm", ".toml")
 
 
 def beside(out: Path, ending: str) -> Path:
@@ -21,12 +24,36 @@ def beside(out: Path, ending: str) -> Path:
     return out.with_name(f"{out.name}.{ending}")
 
 
-def check_place(out: Path, is_folder: bool) -> None:
-    """Raise DataError if an export could not take this name; asked before long work."""
+def check_place(out: Path, is_folder: bool, project: Path) -> None:
+    """Raise DataError if an export could not take this name, or should not; asked before long work.
+
+    Args:
+        out: the file or folder.
+        is_folder: which of the two it is.
+        project: the folder of the project, whose own files no export replaces.
+    """
+    sides = [beside(out, ending) for ending in SIDES]
+    for path in (out, *sides):
+        if _belongs_to(path, project):
+            raise DataError(f"{path}: the project keeps its own data there; choose another name")
     if is_folder:
         check_folder(out)
     elif out.is_dir():
         raise DataError(f"{out}: this is a folder, and the export is a file; choose another name")
+    else:
+        check_target(out)
+    for path in sides:
+        if path.is_dir():
+            raise DataError(f"{path}: this is a folder, and a file of this name goes with {out}; choose another name")
+
+
+def _belongs_to(path: Path, project: Path) -> bool:
+    """Whether a path lies where a project keeps answers, settings, features or models; exports may lie beside them."""
+    place, root = path.resolve(), project.resolve()
+    if not place.is_relative_to(root) or place == root:
+        return False
+    first, *rest = place.relative_to(root).parts
+    return first in _COMPUTED or (not rest and (first in _KEPT or first.endswith(_KEPT_ENDINGS)))
 
 
 def write_aside(out: Path, is_folder: bool, write: Callable[[Path], None]) -> None:
