@@ -17,16 +17,17 @@ import numpy as np
 
 from spml_annotate.errors import DataError
 from spml_annotate.formats import FORMATS
+from spml_annotate.formats.classes import Classes, as_taxonomy
 from spml_annotate.formats.csv_blocks import is_large, read_blocks
 from spml_annotate.formats.csv_columns import Memo
 from spml_annotate.formats.export import LabelTable
 from spml_annotate.formats.images import SPLIT_NAMES
 from spml_annotate.formats.manifest import from_json, manifest, metadata_of, taxonomy_of, to_json
 from spml_annotate.formats.open_images_lines import COLUMNS, LineReader
+from spml_annotate.formats.open_images_names import read_descriptions
 from spml_annotate.formats.text import csv_line, quoted, read_records, read_text
 from spml_annotate.progress import progress
 from spml_annotate.stores.atomic import write_atomically, write_text
-from spml_annotate.taxonomy import Taxonomy
 
 _BLOCK = 4096
 
@@ -53,7 +54,7 @@ def save_open_images(path: str | Path, table: LabelTable, *, pictures: Mapping[s
     can=frozenset({"several", "negatives", "unknown", "splits", "scores", "provenance"}),
     notes="A line per label: Confidence 1 positive, 0 negative; a cell without a line is unknown.",
 )
-def load_open_images(path: str | Path, *, taxonomy: Taxonomy | None = None) -> LabelTable:
+def load_open_images(path: str | Path, *, classes: Classes | None = None, descriptions: str | Path = "") -> LabelTable:
     """Labels in the style of Open Images.
 
     Sources of Open Images: "machine" becomes a proposal with the confidence as its score; all others are people and
@@ -61,13 +62,20 @@ def load_open_images(path: str | Path, *, taxonomy: Taxonomy | None = None) -> L
 
     Args:
         path: the CSV file; columns after Confidence may be missing.
-        taxonomy: the classes; by default those of the manifest beside the file, else those named in it, in order.
+        classes: the classes; by default those of the manifest beside the file, else those named in it, in order.
+        descriptions: the file ``class-descriptions.csv`` of Open Images, which says what its ``/m/01g317`` are called;
+            by default, where there is no manifest, files of such a name beside the labels.
 
     Raises:
         DataError: for a missing, empty or malformed file, an unknown class or a wrong value; it names the line.
     """
     path = Path(path)
     metadata: dict[str, str] = {}
+    taxonomy = as_taxonomy(classes) if classes is not None else None
+    named = read_descriptions(path, descriptions) if descriptions or not _beside(path).is_file() else {}
+    if taxonomy is not None:  # it may know the codes themselves, as other spellings
+        own = {*taxonomy.names, *taxonomy.aliases}
+        named = {code: name for code, name in named.items() if code not in own}
     if taxonomy is None and _beside(path).is_file():
         about = from_json(read_text(_beside(path)), str(_beside(path)))
         taxonomy, metadata = taxonomy_of(about, str(_beside(path))), metadata_of(about)
@@ -77,9 +85,9 @@ def load_open_images(path: str | Path, *, taxonomy: Taxonomy | None = None) -> L
         raise DataError(f"{path}: the file is empty; it needs the header {','.join(COLUMNS[:4])}")
     if is_large(path):
         with suppress(DataError):  # unusual or wrong: record by record, it is read after all, or told with its line
-            reader = LineReader(path, header, taxonomy)
+            reader = LineReader(path, header, taxonomy, named)
             return reader.read_blocks(read_blocks(path, header, reader.numbers()), metadata)
-    return LineReader(path, header, taxonomy).read(progress(records, what=f"reading {path.name}"), metadata)
+    return LineReader(path, header, taxonomy, named).read(progress(records, what=f"reading {path.name}"), metadata)
 
 
 def _beside(path: Path) -> Path:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spml_annotate.errors import DataError
 from spml_annotate.formats.csv_blocks import Block, Words
-from spml_annotate.formats.csv_columns import ClassColumns, ImageNumbers, ImageRows
+from spml_annotate.formats.csv_columns import ClassColumns, ImageNumbers, ImageRows, Memo
 from spml_annotate.formats.export import HUMAN, PROPOSAL, LabelTable, check_source
 from spml_annotate.formats.text import Record, at, check_text
 from spml_annotate.labels import NEGATIVE, POSITIVE
@@ -77,15 +77,17 @@ class LineReader:
         path: for messages.
         header: the first record of the file.
         taxonomy: the classes, or None to take those of the file.
+        named: what classes are called that the file has codes for.
     """
 
-    def __init__(self, path: Path, header: Record, taxonomy: Taxonomy | None) -> None:
+    def __init__(self, path: Path, header: Record, taxonomy: Taxonomy | None, named: Mapping[str, str]) -> None:
         missing = [name for name in COLUMNS[:4] if name not in header.fields]
         if missing:
             raise at(path, header.line, f"the column {missing[0]!r} is missing; the header is {','.join(COLUMNS[:4])}")
         self._path, self._width = path, len(header.fields)
         self._at = {name: header.fields.index(name) for name in COLUMNS if name in header.fields}
         self._classes = ClassColumns(taxonomy)
+        self._column_of = Memo(lambda name: self._classes.columns[named.get(name, name)])
         self._images = ImageRows(_verbatim)
         self._words: dict[str, str] = {}
         self._rows, self._labels, self._values = array("q"), array("q"), array("b")
@@ -139,7 +141,7 @@ class LineReader:
         at = self._at
         rows = images.add(block.words(at["ImageID"]), block.words(at["Split"]) if "Split" in at else None)
         names = block.words(at["LabelName"])
-        columns = np.array([self._classes.columns[name] if name else -1 for name in names.words], dtype=np.int64)
+        columns = np.array([self._column_of[name] if name else -1 for name in names.words], dtype=np.int64)
         labels = columns[names.codes]
         named = labels >= 0
         sources, values, scores, annotators = _meanings(block.words(at["Source"]), block.words(at["Confidence"]), named)
@@ -182,7 +184,7 @@ class LineReader:
         if shown not in _FLAGS:
             raise DataError(f"Shown is {shown!r}; write 1 or 0")
         self._rows.append(row)
-        self._labels.append(self._classes.columns[name])
+        self._labels.append(self._column_of[name])
         self._values.append(value)
         self._scores.append(self._number(record, "Score", score))
         self._times.append(self._number(record, "Time", 0.0))

@@ -101,7 +101,8 @@ def _of_file(path: Path) -> str | None:
 def _of_table(path: Path) -> str:
     """One of the formats made of lines; files may end in anything (.txt, .tsv), and the reader says what is wrong."""
     header = next(iter(read_records(path)), None)
-    return "open-images" if header is not None and header.fields[0].strip() == "ImageID" else "csv"
+    names = {name.strip() for name in header.fields} if header is not None else set()
+    return "open-images" if {"ImageID", "LabelName"} <= names else "csv"
 
 
 def _of_list(path: Path, begins: bytes) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
@@ -19,13 +19,16 @@ from spml_annotate.folding_columns import Names, Numbers
 from spml_annotate.formats import FORMATS
 from spml_annotate.formats.dataset import Dataset
 from spml_annotate.formats.export import HUMAN, LabelTable
-from spml_annotate.formats.images import clean_id, rows_by_id
+from spml_annotate.formats.images import IMAGE_SUFFIXES, clean_id, rows_by_id
 from spml_annotate.formats.telling import tell_format
 from spml_annotate.labels import NEGATIVE, POSITIVE, Codes, Rows
+from spml_annotate.taxonomy import with_spellings
 from spml_annotate.workspace import Workspace
 
 Missing = Literal["unknown", "negative"]
 EXAMPLES = 3
+_TEXTS = frozenset({"classes", "root", "config"})
+"""Settings of readers that are paths, and have no default of the type that a command line's text is to be taken for."""
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
@@ -116,7 +119,7 @@ def import_labels(
     content = _read(path, kind, annotator, missing, settings)
     with workspace.writing("import-labels"):
         names, rows = _matched(workspace, content, prefix, strip)
-        columns = _columns(workspace, path, content, names, rows, skip_unknown)
+        columns = _columns(workspace, path, content, names, rows, skip_unknown, kind)
         kept = np.flatnonzero(rows[content.rows] >= 0)
         cells = rows[content.rows[kept]], columns[content.labels[kept]], content.values[kept]
         added = workspace.log.append_cells(
@@ -144,8 +147,9 @@ def import_labels(
 
 def _read(path: Path, kind: str, annotator: str, missing: Missing, settings: Mapping[str, object]) -> _Content:
     entry = FORMATS[kind]
-    checked = entry.checked(settings)
-    options = {name: checked[name] for name in settings}
+    texts = {name: found for name, found in settings.items() if name in _TEXTS and name in entry.settings}
+    checked = entry.checked({name: found for name, found in settings.items() if name not in texts})
+    options = {name: checked[name] for name in settings if name not in texts} | texts
     completes = missing == "negative" and "complete" in entry.settings  # the reader knows what its format leaves open
     if completes:
         options["complete"] = True
@@ -160,7 +164,8 @@ def _read(path: Path, kind: str, annotator: str, missing: Missing, settings: Map
 def _matched(workspace: Workspace, content: _Content, prefix: str, strip: str) -> tuple[list[str], Rows]:
     r"""Names of the file's images as they are here, with the prefix and ``/`` for ``\``; their rows, -1 for none.
 
-    A whole path is also found if it is that of the image's file.
+    A whole path is also found if it is that of the image's file; a name without the ending of a picture, as Open Images
+    and others have, if only one picture is called so.
     """
     rows = rows_by_id(workspace.images.ids())
     start = clean_id(strip).rstrip("/") + "/"
@@ -172,7 +177,25 @@ def _matched(workspace: Workspace, content: _Content, prefix: str, strip: str) -
     if whole:
         files = rows_by_id(clean_id(os.path.abspath(path)) for path in workspace.image_paths())
         found[whole] = [files.get(clean_id(os.path.abspath(names[place])), -1) for place in whole]
+    bare = [place for place in np.flatnonzero(found < 0).tolist() if not _is_picture(names[place])]
+    if bare:
+        stems = _stems(workspace.images.ids())
+        found[bare] = [stems.get(names[place], -1) for place in bare]
     return names, found
+
+
+def _is_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _stems(ids: Sequence[str]) -> dict[str, int]:
+    """Id without its ending → row, -1 where several have it."""
+    found: dict[str, int] = {}
+    for row, name in enumerate(ids):
+        if _is_picture(name):
+            stem = name.removesuffix(PurePosixPath(name).suffix)
+            found[stem] = -1 if stem in found else row
+    return with_spellings(found)
 
 
 def _of_dataset(dataset: Dataset, annotator: str, missing: Missing) -> _Content:
@@ -209,7 +232,7 @@ def _of_table(table: LabelTable, annotator: str) -> _Content:
 
 
 def _columns(
-    workspace: Workspace, path: Path, content: _Content, names: Sequence[str], rows: Rows, skip_unknown: bool
+    workspace: Workspace, path: Path, content: _Content, names: Sequence[str], rows: Rows, skip_unknown: bool, kind: str
 ) -> Rows:
     """The project's column of each class of the file, -1 for those it has no label of."""
     labelled = np.unique(content.rows)
@@ -218,7 +241,7 @@ def _columns(
         total = len({names[row] for row in labelled.tolist()})
         raise DataError(
             f"{path}: {len(strange)} of {total} images are not in the project, such as {_some(strange)}; "
-            f"{_way_out(strange, workspace.images.ids())}"
+            f"{_way_out(strange, workspace.images.ids(), kind)}"
         )
     used = np.unique(content.labels[rows[content.rows] >= 0]).tolist()
     lacking = sorted(content.classes[label] for label in used if not _known(workspace, content.classes[label]))
@@ -233,7 +256,7 @@ def _columns(
     return columns
 
 
-def _way_out(strange: Sequence[str], known: Sequence[str]) -> str:
+def _way_out(strange: Sequence[str], known: Sequence[str], kind: str) -> str:
     """What to do about names that are not known: take off or put on a folder, if that makes all of them known."""
     rows = rows_by_id(known)
     parts = strange[0].split("/")
@@ -245,6 +268,8 @@ def _way_out(strange: Sequence[str], known: Sequence[str]) -> str:
     for folder in sorted(folders)[:EXAMPLES]:
         if all(f"{folder}/{name}" in rows for name in strange):
             return f"with {folder + '/'!r} before them all of them are: use --prefix {folder + '/'!r}"
+    if kind == "label-studio":
+        return "name the folder that was added, to find them there: --set label-studio.root=FOLDER; or use --skip-unknown"
     return "names are paths relative to the folder that was added: add the images, or use --skip-unknown"
 
 

@@ -15,6 +15,7 @@ from spml_annotate.formats.coco import load_coco
 from spml_annotate.formats.huggingface import load_huggingface
 from spml_annotate.formats.huggingface_parquet import load_huggingface_parquet
 from spml_annotate.formats.label_studio import load_label_studio
+from spml_annotate.formats.open_images import load_open_images
 from spml_annotate.formats.telling import tell_format
 from spml_annotate.formats.text_lists import printed_list
 from spml_annotate.formats.webdataset import load_webdataset
@@ -233,3 +234,22 @@ def test_what_save_to_disk_wrote_is_explained(tmp_path):
     datasets.Dataset.from_dict({"labels": [["cat"]]}).save_to_disk(str(tmp_path / "a"))
     with pytest.raises(DataError, match="save_to_disk wrote this; write it with to_parquet"):
         tell_format(tmp_path / "a")
+
+
+def test_codes_of_open_images_get_their_names(tmp_path):
+    lines = "ImageID,Source,LabelName,Confidence\na,verification,/m/1,1\na,machine,/m/2,0.7\nb,verification,/m/3,0\n"
+    path = put(tmp_path / "labels.csv", lines)
+    assert load_open_images(path).taxonomy.names == ("/m/1", "/m/2", "/m/3")
+    put(tmp_path / "oidv7-class-descriptions.csv", 'LabelName,DisplayName\n/m/1,"Crown, old"\n/m/2,Bat\n/m/9,Bat\n')
+    found = load_open_images(path)
+    assert found.taxonomy.names == ("Crown, old", "Bat (/m/2)", "/m/3")
+    assert known(found) == {("a", "Crown, old"): 1, ("a", "Bat (/m/2)"): 1, ("b", "/m/3"): 0}
+    put(tmp_path / "other.csv", "/m/1,A\n\n/m/2,B,C\n")
+    with pytest.raises(DataError, match=r"other\.csv, line 3: this is not a code of Open Images and a name"):
+        load_open_images(path, descriptions=tmp_path / "other.csv")
+
+
+def test_columns_of_open_images_in_another_order(tmp_path):
+    path = put(tmp_path / "a.csv", "Confidence,ImageID,LabelName,Source\n1,a,/m/1,verification\n")
+    assert tell_format(path) == "open-images"
+    assert known(load_open_images(path)) == {("a", "/m/1"): 1}

@@ -282,7 +282,7 @@ def test_open_images_with_an_unknown_class(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("ImageID,Source,LabelName,Confidence\na,human,ca,1\n")
     with pytest.raises(DataError, match="line 2: there is no class 'ca'; did you mean 'cat'"):
-        load_open_images(path, taxonomy=Taxonomy(("cat",)))
+        load_open_images(path, classes=("cat",))
 
 
 def table() -> LabelTable:

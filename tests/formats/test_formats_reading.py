@@ -192,7 +192,7 @@ def test_a_label_file_of_open_images(tmp_path):
     )
     labels = list(
         load_open_images(
-            path, taxonomy=Taxonomy(("Apple", "Table"), aliases={"/m/014j1m": "Apple", "/m/04bcr3": "Table"})
+            path, classes=Taxonomy(("Apple", "Table"), aliases={"/m/014j1m": "Apple", "/m/04bcr3": "Table"})
         )
     )
     assert [(label.image[:6], label.label, label.value, label.source) for label in labels] == [
