@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from spml_annotate.errors import DataError
+from spml_annotate.stores.leftovers import being_written
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], None]) -> None:
     """Replace ``path`` by what ``write`` puts into the binary file it is given.
 
     The new content goes to a hidden temporary file in the same folder (a rename across file systems would not be
-    atomic), is forced to the disk, and only then takes the name. If anything fails, ``path`` stays as it was.
+    atomic), is forced to the disk, and only then takes the name. If anything fails, ``path`` stays as it was. What a
+    killed process left half written under this name is removed.
 
     Raises:
         DataError: if the folder is missing, not writable or full, or if ``path`` is a device or a pipe, whose place the
@@ -23,16 +24,14 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], None]) -> Non
     """
     path = Path(path)
     _refuse_devices(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with temporary.open("xb") as file:
-            write(file)
-            force_to_disk(file)
-        publish(temporary, path)
+        with being_written(path, _create) as temporary:
+            with temporary.open("wb") as file:
+                write(file)
+                force_to_disk(file)
+            publish(temporary, path)
     except OSError as error:
         raise cannot_write(path, error) from error
-    finally:
-        _remove(temporary)
 
 
 def check_target(path: str | Path) -> None:
@@ -43,13 +42,11 @@ def check_target(path: str | Path) -> None:
     """
     path = Path(path)
     _refuse_devices(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        temporary.open("xb").close()
+        with being_written(path, _create):
+            pass
     except OSError as error:
         raise cannot_write(path, error) from error
-    finally:
-        _remove(temporary)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -93,7 +90,5 @@ def cannot_write(path: Path, error: OSError) -> DataError:
     return DataError(f"cannot write {path}: {reason}; check that its folder exists, is writable and has room")
 
 
-def _remove(temporary: Path) -> None:
-    """Tidy up after a failure without hiding it: a folder that is gone or no folder has nothing to tidy."""
-    if temporary.parent.is_dir():
-        temporary.unlink(missing_ok=True)
+def _create(temporary: Path) -> None:
+    temporary.open("xb").close()
