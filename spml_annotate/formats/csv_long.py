@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 
 from spml_annotate.errors import DataError
 from spml_annotate.formats.csv_blocks import Block, Words
+from spml_annotate.formats.csv_codes import NUMBERS
 from spml_annotate.formats.csv_columns import ClassColumns, ImageNumbers, ImageRows, image_id
 from spml_annotate.formats.dataset import Dataset
 from spml_annotate.formats.text import Record, at
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, Codes, LabelMatrix, Rows
 from spml_annotate.taxonomy import Taxonomy
 
-_REQUIRED = frozenset({"image", "label"})
-_COLUMNS = _REQUIRED | {"value", "split"}
-_CODES = {"1": POSITIVE, "0": NEGATIVE, "-1": UNKNOWN, "1.0": POSITIVE, "0.0": NEGATIVE, "-1.0": UNKNOWN}
 _BLANK, _WRONG = 2, 3
 
 
@@ -46,12 +44,6 @@ class LongReader:
         self._images = ImageRows(image_id)
         self._rows, self._labels, self._lines = array("q"), array("q"), array("q")
         self._values = array("b")
-
-    @staticmethod
-    def fits(header: Sequence[str]) -> bool:
-        """Whether this is the header of a long table."""
-        names = _plain(header)
-        return _REQUIRED <= set(names) <= _COLUMNS and len(set(names)) == len(names)
 
     def read(self, records: Iterator[Record], name: str) -> Dataset:
         """The data set."""
@@ -84,7 +76,7 @@ class LongReader:
 
     @staticmethod
     def _value(text: str, name: str) -> int:
-        code = _CODES.get(text.strip())
+        code = NUMBERS.get(text.strip())
         if not name:
             if text.strip() and code != UNKNOWN:
                 raise DataError(f"there is a value {text!r} but no label; name the class")
@@ -137,7 +129,7 @@ class LongReader:
 def _values_of(given: Words | None, labels: NDArray[np.int64]) -> Codes:
     if given is None:
         return np.full(len(labels), POSITIVE, dtype=np.int8)
-    meaning = [_CODES.get(word.strip(), _WRONG if word.strip() else _BLANK) for word in given.words]
+    meaning = [NUMBERS.get(word.strip(), _WRONG if word.strip() else _BLANK) for word in given.words]
     values = np.array(meaning, dtype=np.int8)[given.codes]
     named = labels >= 0
     if (

@@ -9,22 +9,13 @@ import numpy as np
 
 from spml_annotate.errors import DataError
 from spml_annotate.formats.csv_blocks import Block
+from spml_annotate.formats.csv_codes import CODES
 from spml_annotate.formats.csv_columns import ClassColumns, ImageNumbers, image_id
 from spml_annotate.formats.dataset import TRAIN, Dataset
 from spml_annotate.formats.images import split_code
 from spml_annotate.formats.text import Record, at
-from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, Codes, LabelMatrix
+from spml_annotate.labels import UNKNOWN, Codes, LabelMatrix
 from spml_annotate.taxonomy import Taxonomy
-
-_CODES = {
-    "1": POSITIVE,
-    "0": NEGATIVE,
-    "-1": UNKNOWN,
-    "": UNKNOWN,
-    "1.0": POSITIVE,
-    "0.0": NEGATIVE,
-    "-1.0": UNKNOWN,
-}
 
 
 class OneHotReader:
@@ -90,9 +81,9 @@ class OneHotReader:
             part = np.empty((len(block), len(self._class_at)), dtype=np.int8)
             for place, column in enumerate(self._class_at):
                 texts = block.words(column)
-                if not all(text.strip() in _CODES for text in texts.words):
+                if not all(text.strip() in CODES for text in texts.words):
                     raise DataError(f"{self._path}: a cell of {self._header[column]!r} is no code")
-                meaning = np.array([_CODES[text.strip()] for text in texts.words], dtype=np.int8)
+                meaning = np.array([CODES[text.strip()] for text in texts.words], dtype=np.int8)
                 part[:, place] = meaning[texts.codes]
             codes += part.data
             lines += len(block)
@@ -114,12 +105,13 @@ class OneHotReader:
 
     def _codes(self, fields: Sequence[str]) -> Codes:
         try:
-            return np.array([_CODES[fields[i].strip()] for i in self._class_at], dtype=np.int8)
+            return np.array([CODES[fields[i].strip()] for i in self._class_at], dtype=np.int8)
         except KeyError:
-            wrong = next(i for i in self._class_at if fields[i].strip() not in _CODES)
+            wrong = next(i for i in self._class_at if fields[i].strip() not in CODES)
             text, name = fields[wrong], self._header[wrong]
             message = f"{text!r} in column {name!r} is not 1 (positive), 0 (negative), -1 or empty (unknown)"
-            hint = "" if text.strip().lstrip("+-.").isdigit() else "; a table of one label per line starts image,label"
+            hint = "" if text.strip().lstrip("+-.").isdigit() else "; a table of one label per line has the columns "
+            hint += "image,label[,value][,split] and no others" if hint else ""
             raise DataError(message + hint) from None
 
     def _table(self, codes: bytearray) -> Codes:

@@ -1,8 +1,10 @@
-"""Labels as CSV: one column per class (one-hot), or one label per line (long). Which of the two is told by the header.
+"""Labels as CSV: a column per class (one-hot), a line per label (long), or a cell with all labels of an image (list).
+
+Which of them is told by the header; names that others have for its columns, such as ``filename`` and ``tags``, will do.
 
 One-hot: the first column is the image; 1 positive, 0 negative, -1 or empty unknown; a column ``split`` is optional.
 Long: ``image,label[,value][,split]`` in any order; value 1, 0 or -1, 1 where the column is absent; an empty label
-states an image about which nothing is known.
+states an image about which nothing is known. List: ``image,labels[,split]``; the cell ``cat|dog`` names positives.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from spml_annotate.errors import DataError
 from spml_annotate.formats import FORMATS
 from spml_annotate.formats.classes import Classes, as_taxonomy
 from spml_annotate.formats.csv_blocks import is_large, read_blocks
+from spml_annotate.formats.csv_lists import is_list, long_header, one_by_one
 from spml_annotate.formats.csv_long import LongReader
 from spml_annotate.formats.csv_onehot import OneHotReader
 from spml_annotate.formats.csv_write import save_csv_long, save_csv_onehot
@@ -57,8 +60,9 @@ def load_csv(
     root: str | Path | None = None,
     name: str | None = None,
     complete: bool = False,
+    separator: str = "",
 ) -> Dataset:
-    """Labels from a CSV file, one-hot or long.
+    """Labels from a CSV file: one-hot, long, or with a list of labels in one cell.
 
     Args:
         path: the file, UTF-8; backslashes in image names become ``/``.
@@ -67,6 +71,7 @@ def load_csv(
             has no pictures.
         name: short name for tables and figures; the file's by default.
         complete: read what a file does not say as negative; right only for files that name every positive.
+        separator: what stands between labels in one cell: a mark, or "space"; by default "|", ";" or "," if found.
 
     Raises:
         DataError: for a missing, empty or malformed file, an unknown class, a wrong code, an image named twice or
@@ -74,7 +79,7 @@ def load_csv(
     """
     path = Path(path)
     taxonomy = as_taxonomy(classes) if classes is not None else None
-    dataset = _read(path, taxonomy, name or path.stem.removesuffix(".labels"))
+    dataset = _read(path, taxonomy, name or path.stem.removesuffix(".labels"), separator)
     if complete:
         codes = dataset.truth.copy()
         codes[codes == UNKNOWN] = NEGATIVE
@@ -87,10 +92,15 @@ def load_csv(
         raise DataError(f"{path}: {error}") from None
 
 
-def _read(path: Path, taxonomy: Taxonomy | None, name: str) -> Dataset:
+def _read(path: Path, taxonomy: Taxonomy | None, name: str, separator: str) -> Dataset:
     records = read_records(path)
     header = _header(path, records)
-    reader = LongReader if LongReader.fits(header.fields) else OneHotReader
+    if is_list(header.fields):
+        header, records = one_by_one(path, header, separator)
+        return LongReader(path, header, taxonomy).read(progress(records, what=f"reading {path.name}"), name)
+    words = long_header(header.fields)
+    header = header if words is None else header._replace(fields=words)
+    reader = LongReader if words is not None else OneHotReader
     if is_large(path):
         with suppress(DataError):  # unusual or wrong: record by record, it is read after all, or told with its line
             return reader(path, header, taxonomy).read_blocks(read_blocks(path, header), name)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from spml_annotate.errors import DataError
-from spml_annotate.formats.csv_long import LongReader
+from spml_annotate.formats.csv_lists import is_list, long_header
 from spml_annotate.formats.dataset import Dataset
 from spml_annotate.formats.export import LabelTable
 from spml_annotate.formats.images import SPLIT_NAMES, check_ids
@@ -28,7 +28,7 @@ def save_csv_onehot(
         DataError: for class names that such a header cannot tell from its own columns; use `save_csv_long` then.
     """
     header = ["image", *table.taxonomy.names, "split"]
-    if LongReader.fits(header) or any(name.strip().lower() == "split" for name in table.taxonomy.names):
+    if long_header(header) or is_list(header) or any(name.strip().lower() == "split" for name in table.taxonomy.names):
         raise DataError(
             f"{path}: a class is called like a column of the table ('split' or 'label'); save it as long CSV"
         )

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from spml_annotate.errors import DataError, SettingError
 from spml_annotate.formats import FORMATS
+from spml_annotate.formats.losing import SIDE_COLUMNS
 from spml_annotate.formats.text import read_records, unreadable
 
 _XML = "annotations/*.xml"
@@ -101,6 +102,8 @@ def _of_file(path: Path) -> str | None:
 def _of_table(path: Path) -> str:
     """One of the formats made of lines; files may end in anything (.txt, .tsv), and the reader says what is wrong."""
     header = next(iter(read_records(path)), None)
+    if header is not None and tuple(header.fields) == SIDE_COLUMNS:
+        raise DataError(f"{path}: this lies beside an export and lists proposals, too; name the export itself")
     names = {name.strip() for name in header.fields} if header is not None else set()
     return "open-images" if {"ImageID", "LabelName"} <= names else "csv"
 

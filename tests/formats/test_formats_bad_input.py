@@ -35,7 +35,7 @@ CSV = [
     (b"image,label\n,cat\n", "line 2: the image name is empty"),
     (b"image,label\na.jpg,ca\n", "line 2: there is no class 'ca'; did you mean 'cat'?"),
     (b"image,label,value\na.jpg,cat,2\n", "line 2: value '2' is not 1 (positive), 0 (negative) or -1"),
-    (b"image,label,value\na.jpg,cat,true\n", "line 2: value 'true' is not 1"),
+    (b"image,label,value\na.jpg,cat,maybe\n", "line 2: value 'maybe' is not 1"),
     (b"image,label,value\na.jpg,cat,\n", "line 2: value '' is not 1"),
     (b"image,label,value\na.jpg,,1\n", "line 2: there is a value '1' but no label"),
     (b"image,label,value\na.jpg,cat,1\na.jpg,cat,0\n", "line 3: the same image and class have another value on line 2"),
