@@ -43,6 +43,8 @@ def write_folder(path: str | Path, write: Callable[[Path], None]) -> None:
 def check_folder(path: str | Path) -> None:
     """Raise DataError unless `write_folder` may write ``path``; a good thing to ask before long work."""
     path = Path(path)
+    if path.is_symlink():  # a rename would take the place of the link and leave the folder behind it as it was
+        raise DataError(f"{path}: this is a link to {os.readlink(path)}; name the folder itself")
     if not path.exists():
         return
     if not path.is_dir():

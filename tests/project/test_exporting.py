@@ -337,3 +337,35 @@ def test_killed_at_any_moment_an_export_is_the_old_one_or_none(project, tmp_path
             assert len(FORMATS["huggingface"].function(out).image_ids) == 60
             assert (out / "datacard.md").is_file()
     assert project.export(out, format="huggingface").images == 60
+
+
+def test_the_remains_of_killed_exports_are_removed_by_the_next(project, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", EXPORT, str(project.workspace.root), str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout.readline() == "0\n"
+        while not list(tmp_path.glob(".out.*.tmp/*/*")):  # the pictures are being copied
+            time.sleep(0.001)
+        process.send_signal(signal.SIGSTOP)
+        held = {path.parent for path in tmp_path.glob(".out.*.tmp/.held")}
+        project.export(out, labels="human", format="huggingface")
+        assert all(path.is_dir() for path in held)  # of an export that is still being written
+        process.send_signal(signal.SIGKILL)
+    project.export(out, format="huggingface")
+    assert not list(tmp_path.glob(".out.*"))
+
+
+def test_an_export_killed_between_two_names_gets_its_name_back(taught, tmp_path):
+    out = tmp_path / "out"
+    taught.export(out)
+    old = tmp_path / f".out.{'0' * 32}.old"
+    out.rename(old)
+    (tmp_path / f".out.{'1' * 32}.tmp").mkdir()
+    (tmp_path / ".out.mine.tmp").mkdir()
+    with pytest.raises(SettingError):
+        taught.export(out, labels="mine")
+    assert old.is_dir()
+    taught.export(out)
+    assert sorted(path.name for path in tmp_path.glob(".out*")) == [".out.mine.tmp"]
+    assert (out / "datacard.md").is_file()

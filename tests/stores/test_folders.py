@@ -49,6 +49,16 @@ def test_files_of_others_are_never_replaced(tmp_path):
     assert content(tmp_path / "out") == ["b.txt"]
 
 
+def test_a_link_is_not_replaced_by_a_folder(tmp_path):
+    (tmp_path / "disk").mkdir()
+    for name, target in (("link", "disk"), ("nowhere", "missing")):
+        (tmp_path / name).symlink_to(target)
+        with pytest.raises(DataError, match=f"{name}: this is a link to {target}; name the folder itself"):
+            write_folder(tmp_path / name, put("a.txt"))
+        assert (tmp_path / name).is_symlink()
+    assert content(tmp_path) == []
+
+
 def test_a_file_in_the_way(tmp_path):
     (tmp_path / "out").write_text("x")
     with pytest.raises(DataError, match="this is a file, and the export is a folder"):

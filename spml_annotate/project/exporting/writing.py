@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from spml_annotate.errors import DataError
@@ -16,6 +20,8 @@ SIDES = ("lost.csv", "conflicts.csv", "classes.csv", CARD)
 """Endings of the files beside an export; those that an export does not need are removed with the export before it."""
 _COMPUTED = ("features", "models")
 _KEPT = ("lock", "current")
+_HELD = ".held"
+"""A file that is locked while its export is being written; the system lets go of it however the process ends."""
 _KEPT_ENDINGS = (".sqlite", ".sqlite-wal", ".sqlite-shm", ".toml")
 
 
@@ -59,6 +65,9 @@ def _belongs_to(path: Path, project: Path) -> bool:
 def write_aside(out: Path, is_folder: bool, write: Callable[[Path], None]) -> None:
     """Write an export and the files beside it, then give all of them their names.
 
+    What an export that was killed has left in the folder is removed; if it was killed between taking the name from the
+    old export and giving it to the new one, the old one gets it back.
+
     Args:
         out: the file or folder.
         is_folder: which of the two it is.
@@ -71,12 +80,14 @@ def write_aside(out: Path, is_folder: bool, write: Callable[[Path], None]) -> No
     try:
         if is_folder:
             out.parent.mkdir(parents=True, exist_ok=True)
+        _clear_remains(out)
         aside.mkdir()
-        try:
-            write(aside / out.name)
-        except DataError as error:  # people know the name that they gave
-            raise DataError(str(error).replace(str(aside / out.name), str(out))) from error
-        _give_names(aside, out, is_folder)
+        with _holding(aside):
+            try:
+                write(aside / out.name)
+            except DataError as error:  # people know the name that they gave
+                raise DataError(str(error).replace(str(aside / out.name), str(out))) from error
+            _give_names(aside, out, is_folder)
     except OSError as error:
         raise cannot_write(out, error) from error
     finally:
@@ -87,7 +98,7 @@ def write_aside(out: Path, is_folder: bool, write: Callable[[Path], None]) -> No
 def _give_names(aside: Path, out: Path, is_folder: bool) -> None:
     """The export itself comes last, for what lies beside it may be needed to read it."""
     made = aside / out.name
-    others = [path for path in sorted(aside.iterdir()) if path != made]
+    others = [path for path in sorted(aside.iterdir()) if path.name not in (made.name, _HELD)]
     for path in others:
         publish(path, out.with_name(path.name))
     if is_folder:
@@ -102,3 +113,51 @@ def _give_names(aside: Path, out: Path, is_folder: bool) -> None:
 def _move(made: Path, new: Path) -> None:
     for path in sorted(made.iterdir()):
         path.rename(new / path.name)
+
+
+def _clear_remains(out: Path) -> None:
+    """Remove the folders that killed exports left; nothing while another export of this name is being written."""
+    form = re.compile(rf"\.{re.escape(out.name)}\.[0-9a-f]{{32}}\.(tmp|old)")
+    remains = [path for path in sorted(out.parent.iterdir()) if form.fullmatch(path.name) and path.is_dir()]
+    if any(_is_held(path) for path in remains):
+        return
+    for path in remains:
+        if path.suffix == ".old" and not out.exists():
+            path.rename(out)
+        else:
+            shutil.rmtree(path)
+
+
+@contextmanager
+def _holding(aside: Path) -> Iterator[None]:
+    """Let other exports see that somebody still writes here."""
+    descriptor = os.open(aside / _HELD, os.O_RDWR | os.O_CREAT)
+    try:
+        _lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_held(remains: Path) -> bool:
+    """Whether somebody may still write there; an export makes its lock before anything else."""
+    if not (remains / _HELD).is_file():
+        return False
+    descriptor = os.open(remains / _HELD, os.O_RDWR)
+    try:
+        return not _lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file; False if somebody else has it, or if nobody can tell (a system or a disk without locks)."""
+    if sys.platform == "win32":
+        return False
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
