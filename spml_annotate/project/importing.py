@@ -269,7 +269,7 @@ def _way_out(strange: Sequence[str], known: Sequence[str], kind: str) -> str:
         if all(f"{folder}/{name}" in rows for name in strange):
             return f"with {folder + '/'!r} before them all of them are: use --prefix {folder + '/'!r}"
     if kind == "label-studio":
-        return "name the folder that was added to find them there, --set label-studio.root=FOLDER, or use --skip-unknown"
+        return "name the folder that was added, to look there: --set label-studio.root=FOLDER; or use --skip-unknown"
     return "names are paths relative to the folder that was added: add the images, or use --skip-unknown"
 
 
