@@ -86,7 +86,7 @@ than `memory_limit` are memory-mapped from a temporary file.
 def _section(card: Card, memory: dict[str, Memory]) -> str:
     parts = [f"### {card.name}", _plain(" ".join(filter(None, (card.summary, card.details)))), _origin(card)]
     if card.settings:
-        head = ("setting", "ours", "authors' code", "paper", "meaning")
+        head = ("setting", "ours", "authors' code", "paper", "allowed", "meaning")
         parts.append(_table(head, (_setting(setting) for setting in card.settings)))
     parts.append("\n".join(f"- **{key}**: {_plain(text)}." for key, text in _facts(card, memory)))
     return "\n\n".join(parts)
@@ -101,7 +101,7 @@ def _origin(card: Card) -> str:
 def _setting(setting: Setting) -> tuple[str, ...]:
     published = ("" if value is None else value_in_words(value) for value in (setting.code, setting.paper))
     meaning = setting.meaning + (" (of its state)" if setting.of_state else "")
-    return (f"`{setting.name}`", value_in_words(setting.ours), *published, meaning)
+    return (f"`{setting.name}`", value_in_words(setting.ours), *published, setting.allowed, meaning)
 
 
 def _facts(card: Card, memory: dict[str, Memory]) -> Iterator[tuple[str, str]]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
@@ -19,11 +20,38 @@ G = TypeVar("G", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
+class Within:
+    """Which numbers a setting may be: finite, and ``low`` to ``high``, without ``low`` itself if ``above``.
+
+    A signature says so by a name for an annotated type: ``Share = Annotated[float, Within(0.0, 1.0)]``.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+
+    def __str__(self) -> str:
+        if self.high < math.inf:
+            return f"between {self.low:g} and {self.high:g}"
+        if self.low == -math.inf:
+            return "finite"
+        return f"finite and {'above' if self.above else 'at least'} {self.low:g}"
+
+    def admits(self, value: Any) -> bool:  # noqa: ANN401  (a number, or a tensor with one per run)
+        """Whether the value, or every value of a tensor, may be used."""
+        inside = (value >= self.low) & (value <= self.high) & (abs(value) < math.inf)
+        if self.above:
+            inside = inside & (value > self.low)
+        return inside if isinstance(inside, bool) else bool(inside.all())
+
+
+@dataclass(frozen=True)
 class Entry(Generic[F]):
     """A registered plug-in.
 
     ``inputs`` are the names before ``*`` in order, ``optional`` those of them that have a default,
-    ``settings`` maps each name after ``*`` to its default, ``facts`` is what the registration said of it.
+    ``settings`` maps each name after ``*`` to its default, ``facts`` is what the registration said of it,
+    ``ranges`` which numbers a setting may be, where its type says so.
     """
 
     name: str
@@ -32,6 +60,7 @@ class Entry(Generic[F]):
     optional: frozenset[str]
     settings: Mapping[str, Any]
     facts: Mapping[str, Any]
+    ranges: Mapping[str, Within] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def summary(self) -> str:
@@ -43,13 +72,15 @@ class Entry(Generic[F]):
         """All settings with defaults filled in; strings are converted to the default's type.
 
         Raises:
-            SettingError: for a name that the plug-in does not have or a value of the wrong type.
+            SettingError: for a name that the plug-in does not have, a value of the wrong type or outside its range.
         """
         merged = dict(self.settings)
         for key, value in settings.items():
             if key not in merged:
                 raise SettingError(f"{self.name} has no setting {key!r}{_hint(key, merged)}")
             merged[key] = _convert(f"{self.name}.{key}", value, merged[key])
+            if key in self.ranges and merged[key] is not None and not self.ranges[key].admits(merged[key]):
+                raise SettingError(f"{self.name}.{key}: {value} must be {self.ranges[key]}")
         return merged
 
 
@@ -85,6 +116,7 @@ class Registry(Generic[F]):
         inputs: list[str] = []
         optional: set[str] = set()
         settings: dict[str, Any] = {}
+        ranges: dict[str, Within] = {}
         for parameter in inspect.signature(function).parameters.values():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 raise TypeError(f"{self.kind} {name!r}: *{parameter.name} hides what it takes; name every parameter")
@@ -92,15 +124,15 @@ class Registry(Generic[F]):
                 if parameter.default is parameter.empty:
                     raise TypeError(f"{self.kind} {name!r}: setting {parameter.name!r} needs a default")
                 settings[parameter.name] = parameter.default
+                ranges |= _range_of(function, parameter)
                 continue
             if self._allowed is not None and parameter.name not in self._allowed:
                 raise TypeError(f"{self.kind} {name!r}: {parameter.name!r} is not an input of a {self.kind}")
             inputs.append(parameter.name)
             if parameter.default is not parameter.empty:
                 optional.add(parameter.name)
-        return Entry(
-            name, function, tuple(inputs), frozenset(optional), MappingProxyType(settings), MappingProxyType(facts)
-        )
+        mappings = (MappingProxyType(mapping) for mapping in (settings, facts, ranges))
+        return Entry(name, function, tuple(inputs), frozenset(optional), *mappings)
 
     def arrange(self, modules: Sequence[str]) -> None:
         """Bring the plug-ins into the order of their modules, whichever was imported first; others come last."""
@@ -132,6 +164,15 @@ class Registry(Generic[F]):
 
     def __len__(self) -> int:
         return len(self._ready())
+
+
+def _range_of(function: Callable[..., Any], parameter: inspect.Parameter) -> dict[str, Within]:
+    """The range in the annotation of a setting, by its name; nothing if there is none."""
+    kind = parameter.annotation
+    if isinstance(kind, str):  # postponed: the name of a type in the module, perhaps with "| None"
+        kind = getattr(function, "__globals__", {}).get(kind.partition(" |")[0])
+    found = [fact for fact in getattr(kind, "__metadata__", ()) if isinstance(fact, Within)]
+    return {parameter.name: found[0]} if found else {}
 
 
 def _hint(name: str, known: Mapping[str, Any]) -> str:

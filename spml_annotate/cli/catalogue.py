@@ -184,7 +184,7 @@ def _card_lines(shown: Card) -> list[str]:
         published = [("code", setting.code), ("paper", setting.paper)]
         said = "".join(f"; {who}: {value_in_words(value)}" for who, value in published if value is not None)
         lines.append(f"    {setting.name} = {value_in_words(setting.ours)}{said}")
-        lines.append(f"        {setting.meaning}")
+        lines.append(f"        {setting.meaning}{f' ({setting.allowed})' if setting.allowed else ''}")
     return lines
 
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from spml_annotate.labels import LabelKind
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, is_known, is_positive, is_unknown
+from spml_annotate.losses.cells import cross_entropy, is_known, is_positive, is_unknown
+from spml_annotate.losses.ranges import Setting, Share, Weight
 
 _COLE = {
     "paper": "arXiv:2106.09708",
@@ -67,7 +68,7 @@ def bce(logits: Tensor, labels: Tensor) -> Tensor:
     paper_defaults={"smoothing": "0.05 (its 0.1 moves half of that mass)"},
     differs=_KNOWN_ONLY,
 )
-def bce_ls(logits: Tensor, labels: Tensor, *, smoothing: Setting = 0.1) -> Tensor:
+def bce_ls(logits: Tensor, labels: Tensor, *, smoothing: Share = 0.1) -> Tensor:
     """Binary cross-entropy on the known cells against smoothed targets; unknown cells weigh nothing.
 
     Settings:
@@ -90,7 +91,7 @@ def an(logits: Tensor, labels: Tensor) -> Tensor:
     paper_defaults={"smoothing": "0.05 (its 0.1 moves half of that mass)"},
     differs=_WITH_NEGATIVES,
 )
-def an_ls(logits: Tensor, labels: Tensor, *, smoothing: Setting = 0.1) -> Tensor:
+def an_ls(logits: Tensor, labels: Tensor, *, smoothing: Share = 0.1) -> Tensor:
     """Assume negative against smoothed targets.
 
     Settings:
@@ -105,7 +106,7 @@ def an_ls(logits: Tensor, labels: Tensor, *, smoothing: Setting = 0.1) -> Tensor
     pulls_known=_SMOOTHED,
     differs=_CLASS_SUM + "known negatives, which the code cannot say, are smoothed as assumed ones are",
 )
-def an_ls_multiclass(logits: Tensor, labels: Tensor, *, smoothing: Setting = 0.1) -> Tensor:
+def an_ls_multiclass(logits: Tensor, labels: Tensor, *, smoothing: Share = 0.1) -> Tensor:
     """Assume negative, with the positives' mass spread over all classes as label smoothing of one-of-L targets does.
 
     The target is 1 - s + s/L for a known positive and s/L for everything else. [*H, B, L].
@@ -121,7 +122,7 @@ def an_ls_multiclass(logits: Tensor, labels: Tensor, *, smoothing: Setting = 0.1
     **_ACTIONS,
     differs=_CLASS_SUM + "known negatives, which the code cannot say, are not smoothed",
 )
-def an_nls(logits: Tensor, labels: Tensor, *, smoothing: Setting = 0.1) -> Tensor:
+def an_nls(logits: Tensor, labels: Tensor, *, smoothing: Share = 0.1) -> Tensor:
     """Assume negative with smoothed assumed negatives only: their target is s/L, known cells keep theirs.
 
     Settings:
@@ -139,7 +140,7 @@ def an_nls(logits: Tensor, labels: Tensor, *, smoothing: Setting = 0.1) -> Tenso
     paper_defaults={"negative_weight": "1/(L-1)"},
     differs=_WITH_NEGATIVES,
 )
-def wan(logits: Tensor, labels: Tensor, *, negative_weight: Setting | None = None) -> Tensor:
+def wan(logits: Tensor, labels: Tensor, *, negative_weight: Weight | None = None) -> Tensor:
     """Weak assume negative: unknown cells are negatives of little weight, known cells weigh 1.
 
     Settings:

@@ -14,9 +14,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from spml_annotate.labels import NEGATIVE
-
-Setting = float | Tensor  # one value, or a tensor [H, 1, 1] with one per run
-
+from spml_annotate.losses.ranges import Setting
 
 # The codes are 1, 0 and -1, so one end of them cut off is a mask, and that in their own narrow type.
 

@@ -6,8 +6,9 @@ from torch import Tensor
 
 from spml_annotate.labels import NEGATIVE, POSITIVE
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, is_positive, is_unknown
+from spml_annotate.losses.cells import cross_entropy, is_positive, is_unknown
 from spml_annotate.losses.focused import focused
+from spml_annotate.losses.ranges import Count, Real, Setting, Share, Weight
 
 
 @LOSSES.register(
@@ -35,10 +36,10 @@ def splc(
     labels: Tensor,
     progress: tuple[int, int],
     *,
-    threshold: Setting = 0.6,
-    change_epoch: int = 1,
-    margin: Setting = 1.0,
-    focus: Setting = 2.0,
+    threshold: Share = 0.6,
+    change_epoch: Count = 1,
+    margin: Real = 1.0,
+    focus: Weight = 2.0,
 ) -> Tensor:
     """Self-paced loss correction: unknown cells are negatives, from the change epoch on positives where p is high.
 
@@ -88,12 +89,12 @@ def scpnet(
     progress: tuple[int, int],
     relation: Tensor | None = None,
     *,
-    consistency_weight: Setting = 0.125,
-    relation_weight: Setting = 1.0,
-    threshold: Setting = 0.6,
-    change_epoch: int = 1,
-    margin: Setting = 1.0,
-    focus: Setting = 2.0,
+    consistency_weight: Weight = 0.125,
+    relation_weight: Weight = 1.0,
+    threshold: Share = 0.6,
+    change_epoch: Count = 1,
+    margin: Real = 1.0,
+    focus: Weight = 2.0,
 ) -> Tensor:
     """The loss `splc` on a weak view, and on a strong view the weak view's confident cells and related scores.
 

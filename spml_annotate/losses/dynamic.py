@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, is_known, is_positive
+from spml_annotate.losses.cells import cross_entropy, is_known, is_positive
+from spml_annotate.losses.ranges import Setting, Share
+from spml_annotate.registry import Within
+
+Lead = Annotated[Setting, Within(0.0, 100.0)]  # e^lead is the largest weight of a training of one epoch
 
 _UNSURE = 0.1  # an image none of whose probabilities is above this counts twice
 
@@ -36,8 +41,8 @@ def dynamic_partial(
     picked: Tensor,
     progress: tuple[int, int],
     *,
-    least_negative_weight: Setting = 0.05,
-    lead: Setting = 3.0,
+    least_negative_weight: Share = 0.05,
+    lead: Lead = 3.0,
     printed: bool = False,
 ) -> Tensor:
     """Known cells, and picked unknown ones against their last prediction, each averaged per image and by sign.

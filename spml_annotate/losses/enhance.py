@@ -7,7 +7,8 @@ from torch import Tensor
 
 from spml_annotate.labels import UNKNOWN
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, is_known, is_positive
+from spml_annotate.losses.cells import cross_entropy, is_known, is_positive
+from spml_annotate.losses.ranges import Share, Weight
 
 _MARGIN = 1e-6  # as the authors' code: a Beta distribution with a parameter of 0 does not exist
 
@@ -67,12 +68,12 @@ def smile(
     estimate: Tensor,
     reconstruction: Tensor,
     *,
-    unknown_target: Setting = 0.05,
-    graph_weight: Setting = 0.5,
-    unknown_weight: Setting = 0.1,
+    unknown_target: Share = 0.05,
+    graph_weight: Weight = 0.5,
+    unknown_weight: Weight = 0.1,
     even: bool = False,
-    reconstruction_weight: Setting = 0.001,
-    divergence_weight: Setting = 1.0,
+    reconstruction_weight: Weight = 0.001,
+    divergence_weight: Weight = 1.0,
 ) -> Tensor:
     """Cross-entropy against soft labels, inferred from an image's neighbours by a model that this loss trains as well.
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, is_known, is_positive, is_unknown, surprise, with_slope
+from spml_annotate.losses.cells import is_known, is_positive, is_unknown, surprise, with_slope
+from spml_annotate.losses.ranges import Weight
 
 _UNKNOWN = {
     "paper": "arXiv:2203.16219",
@@ -28,7 +29,7 @@ _UNKNOWN = {
     differs="exact logarithms where the code adds 1e-5 inside them; known negatives, which the code refuses, get "
     "-log(1-p); the asymmetric pseudo-labels of the same paper are em-apl",
 )
-def em(logits: Tensor, labels: Tensor, *, entropy_weight: Setting = 0.1) -> Tensor:
+def em(logits: Tensor, labels: Tensor, *, entropy_weight: Weight = 0.1) -> Tensor:
     """Entropy maximisation: cross-entropy on known cells, minus the weighted entropy of unknown ones (can be negative).
 
     Its probabilities lie high: where labels are decided by a threshold the authors advise 0.75. [*H, B, L].
@@ -61,8 +62,8 @@ def em_apl(
     estimate: Tensor,
     picked: Tensor,
     *,
-    entropy_weight: Setting = 0.1,
-    pseudo_weight: Setting = 0.4,
+    entropy_weight: Weight = 0.1,
+    pseudo_weight: Weight = 0.4,
 ) -> Tensor:
     """Entropy maximisation with asymmetric pseudo-labels: picked unknown cells are held at their earlier, low score.
 

@@ -8,13 +8,13 @@ from torch.nn.functional import softplus
 
 from spml_annotate.losses import LOSSES
 from spml_annotate.losses.cells import (
-    Setting,
     cross_entropy,
     expected_count_penalty,
     is_known,
     is_positive,
     is_unknown,
 )
+from spml_annotate.losses.ranges import Positive, Weight
 
 
 @LOSSES.register(
@@ -36,7 +36,7 @@ from spml_annotate.losses.cells import (
     differs="exact logarithms where the code adds 1e-5 inside them; known negatives, which the code refuses, get "
     "-log(1-p) and -log(1-q); all terms are divided by L as in the code (the paper's equation does not)",
 )
-def role(logits: Tensor, labels: Tensor, estimate: Tensor, *, expected_positives: Setting = 1.5) -> Tensor:
+def role(logits: Tensor, labels: Tensor, estimate: Tensor, *, expected_positives: Positive = 1.5) -> Tensor:
     """Regularised online label estimation: model p and estimate q each fit the known cells, R_k, and each other.
 
     Half the sum over (p against a fixed q) and (q against a fixed p) of: cross-entropy on known cells, cross-entropy
@@ -105,7 +105,7 @@ def en(logits: Tensor, labels: Tensor, expected: Tensor) -> Tensor:
     differs=f"{_CHOSEN}; the consistency term is a mean as well, and it counts from the first epoch",
 )
 def en_cl(
-    logits: Tensor, labels: Tensor, expected: Tensor, estimate: Tensor, *, consistency_weight: Setting = 0.1
+    logits: Tensor, labels: Tensor, expected: Tensor, estimate: Tensor, *, consistency_weight: Weight = 0.1
 ) -> Tensor:
     """Expected negative with consistency: `en`, and on every cell the distance |p - s| to the earlier scores.
 

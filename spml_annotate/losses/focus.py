@@ -10,8 +10,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, is_positive, is_unknown, with_slope
+from spml_annotate.losses.cells import is_positive, is_unknown, with_slope
 from spml_annotate.losses.focused import focused
+from spml_annotate.losses.ranges import Real, Share, Weight
 
 _NOT_SELECTIVE = "exact logarithms where the code clamps their argument at 1e-8; published as a sum over the cells; "
 
@@ -39,9 +40,9 @@ def asl(
     logits: Tensor,
     labels: Tensor,
     *,
-    positive_focus: Setting = 1.0,
-    negative_focus: Setting = 4.0,
-    shift: Setting = 0.05,
+    positive_focus: Weight = 1.0,
+    negative_focus: Weight = 4.0,
+    shift: Share = 0.05,
     detach_focus: bool = True,
 ) -> Tensor:
     """Asymmetric loss: unknown cells are negatives that count the less the better they are predicted.
@@ -84,9 +85,9 @@ def focal_loss(
     logits: Tensor,
     labels: Tensor,
     *,
-    focus: Setting = 2.0,
-    positive_weight: Setting = 0.25,
-    negative_weight: Setting = 0.75,
+    focus: Weight = 2.0,
+    positive_weight: Weight = 0.25,
+    negative_weight: Weight = 0.75,
     detach_focus: bool = False,
 ) -> Tensor:
     """Focal loss: unknown cells are negatives, and cells that are predicted well count little.
@@ -118,9 +119,7 @@ def focal_loss(
     differs="published as a sum over the cells; a known negative, which the paper does not have, gets the focal term "
     "-p^gamma log(1-p): the hill would leave it alone where it is most wrong",
 )
-def hill(
-    logits: Tensor, labels: Tensor, *, ceiling: Setting = 1.5, margin: Setting = 1.0, focus: Setting = 2.0
-) -> Tensor:
+def hill(logits: Tensor, labels: Tensor, *, ceiling: Weight = 1.5, margin: Real = 1.0, focus: Weight = 2.0) -> Tensor:
     """Hill: the push on an unknown cell rises with its probability and vanishes again towards 1.
 
     Known positives: -(1-p')^gamma log p' with p' = sigmoid(x - margin). Unknown cells: (lambda - p) p^2, whose gradient

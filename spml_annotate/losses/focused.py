@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from spml_annotate.losses.cells import Setting, power, surprise, with_slope
+from spml_annotate.losses.cells import power, surprise, with_slope
+from spml_annotate.losses.ranges import Setting, Share
 
 Part = tuple[Tensor | None, Setting]  # a weight per cell [*H, B, L], None for 1 in all of them, and an exponent
 
 
 def focused(
-    logits: Tensor, positive: Tensor, parts: Sequence[Part], *, shift: Setting = 0.0, detach_focus: bool = False
+    logits: Tensor, positive: Tensor, parts: Sequence[Part], *, shift: Share = 0.0, detach_focus: bool = False
 ) -> Tensor:
     """The sum over the parts of weight w^exponent times -log(1-w), w being the probability of the wrong value.
 

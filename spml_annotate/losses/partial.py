@@ -8,8 +8,9 @@ from torch import Tensor
 from spml_annotate.errors import SettingError
 from spml_annotate.labels import UNKNOWN, LabelKind
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, is_known, is_positive, power
+from spml_annotate.losses.cells import cross_entropy, is_known, is_positive, power
 from spml_annotate.losses.focused import focused
+from spml_annotate.losses.ranges import Count, Real, Setting, Share, Weight
 
 _NEEDS_BOTH = (LabelKind.PAL, LabelKind.FAL)
 _WEIGHTINGS = ("share", "count", "mean")
@@ -39,9 +40,9 @@ def partial_bce(
     labels: Tensor,
     *,
     weighting: str = "share",
-    slope: Setting = -4.45,
-    exponent: Setting = 1.0,
-    offset: Setting = 5.45,
+    slope: Real = -4.45,
+    exponent: Real = 1.0,
+    offset: Real = 5.45,
 ) -> Tensor:
     """Partial cross-entropy: on known cells only, weighted by how many cells of the image are known.
 
@@ -60,7 +61,8 @@ def partial_bce(
     count = known.sum(dim=-1, keepdim=True)
     classes = logits.shape[-1]
     if weighting == "share":
-        weight = slope * power(count / classes, exponent) + offset
+        share = count.clamp(min=1.0) / classes  # where nothing is known the weight does not matter, but must be finite
+        weight = slope * power(share, exponent) + offset
     elif weighting == "count":
         weight = 1.0 + 1.0 / (1.0 + count)
     elif weighting == "mean":
@@ -99,15 +101,15 @@ def csl(
     priors: Tensor | None = None,
     *,
     mode: str = "negative",
-    positive_focus: Setting = 0.0,
-    negative_focus: Setting = 1.0,
-    unknown_focus: Setting = 2.0,
-    shift: Setting = 0.0,
-    positive_weight: Setting = 1.0,
-    negative_weight: Setting = 1.0,
-    unknown_weight: Setting = 1.0,
-    ignored_per_image: int = 5,
-    prior_threshold: Setting = 0.05,
+    positive_focus: Weight = 0.0,
+    negative_focus: Weight = 1.0,
+    unknown_focus: Weight = 2.0,
+    shift: Share = 0.0,
+    positive_weight: Weight = 1.0,
+    negative_weight: Weight = 1.0,
+    unknown_weight: Weight = 1.0,
+    ignored_per_image: Count = 5,
+    prior_threshold: Share = 0.05,
 ) -> Tensor:
     """Class-aware selective loss: asymmetric, unknown cells being negatives of their own weight, some of them ignored.
 
@@ -182,9 +184,9 @@ def dualcoop(
     logits: Tensor,
     labels: Tensor,
     *,
-    positive_focus: Setting = 1.0,
-    negative_focus: Setting = 2.0,
-    shift: Setting = 0.05,
+    positive_focus: Weight = 1.0,
+    negative_focus: Weight = 2.0,
+    shift: Share = 0.05,
 ) -> Tensor:
     """Asymmetric loss on the known cells, for pairs of a positive and a negative prompt.
 

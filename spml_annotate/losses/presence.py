@@ -12,7 +12,8 @@ from torch.nn.functional import logsigmoid, softplus
 
 from spml_annotate.labels import UNKNOWN
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, is_known, is_positive, is_unknown
+from spml_annotate.losses.cells import cross_entropy, is_known, is_positive, is_unknown
+from spml_annotate.losses.ranges import Setting, Weight
 
 _SINR = {
     "paper": "arXiv:2306.02564",
@@ -43,9 +44,9 @@ def sinr_full(
     labels: Tensor,
     background: Tensor,
     *,
-    positive_weight: Setting = 2048.0,
+    positive_weight: Weight = 2048.0,
     maximise_entropy: bool = False,
-    epsilon: Setting = 0.0,
+    epsilon: Weight = 0.0,
 ) -> Tensor:
     """Full assume negative (AN-full): all other classes are absent here, and all classes at the background.
 
@@ -66,7 +67,7 @@ def sinr_full(
 
 @LOSSES.register("sinr-ssdl", **_SINR, certainty="A", differs=_EXACT + _RECORDS)
 def sinr_ssdl(
-    logits: Tensor, labels: Tensor, background: Tensor, *, maximise_entropy: bool = False, epsilon: Setting = 0.0
+    logits: Tensor, labels: Tensor, background: Tensor, *, maximise_entropy: bool = False, epsilon: Weight = 0.0
 ) -> Tensor:
     """Same species, different location (AN-SSDL): a recorded class is present here and absent at the background.
 
@@ -91,7 +92,7 @@ def sinr_ssdl(
     certainty="B",
     differs=_EXACT + _RECORDS + "; the mean over all other classes of the row, where the code draws one of them",
 )
-def sinr_slds(logits: Tensor, labels: Tensor, *, maximise_entropy: bool = False, epsilon: Setting = 0.0) -> Tensor:
+def sinr_slds(logits: Tensor, labels: Tensor, *, maximise_entropy: bool = False, epsilon: Weight = 0.0) -> Tensor:
     """Same location, different species (AN-SLDS): a recorded class is present here, another one is absent.
 
     The authors draw the other class at random; here it is the mean over all unknown ones, which is what theirs is on

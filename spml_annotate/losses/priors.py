@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, expected_count_penalty, is_known, is_positive
+from spml_annotate.losses.cells import cross_entropy, expected_count_penalty, is_known, is_positive
+from spml_annotate.losses.ranges import Positive
 
 
 @LOSSES.register(
@@ -24,7 +25,7 @@ from spml_annotate.losses.cells import Setting, cross_entropy, expected_count_pe
     "-log(1-p); the positive term is divided by L as in the code, not as in the paper's equation, so that R_k weighs L "
     "times as much as there",
 )
-def epr(logits: Tensor, labels: Tensor, *, expected_positives: Setting = 1.5) -> Tensor:
+def epr(logits: Tensor, labels: Tensor, *, expected_positives: Positive = 1.5) -> Tensor:
     """Expected positive regularisation: cross-entropy on known cells, plus R_k on the batch's mean number of positives.
 
     R_k is one number per run, added to every cell. [*H, B, L].

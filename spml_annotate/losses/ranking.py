@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, is_known, is_positive, with_slope
+from spml_annotate.losses.cells import cross_entropy, is_known, is_positive, with_slope
+from spml_annotate.losses.ranges import Real
 
 _KNOWN = (
     "a known negative is ranked like an unknown cell and gets -log(1-p) as well; in an image whose classes are all "
@@ -62,7 +63,7 @@ def pairwise_ranking(logits: Tensor, labels: Tensor) -> Tensor:
     differs="the loss alone, without the prompts and captions; published as the sum over the classes, mean over the "
     "images; " + _KNOWN,
 )
-def tai_ranking(logits: Tensor, labels: Tensor, *, margin: Setting = 1.0) -> Tensor:
+def tai_ranking(logits: Tensor, labels: Tensor, *, margin: Real = 1.0) -> Tensor:
     """Ranking by similarity: every known positive should lie a margin above every other class of its image.
 
     Sum over the pairs of a known positive l and a class l' that is none of max(0, margin - s_l + s_l'), by one sort of

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from spml_annotate.labels import UNKNOWN
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, is_positive, is_unknown
+from spml_annotate.losses.cells import cross_entropy, is_positive, is_unknown
+from spml_annotate.losses.ranges import Setting, Share
 
 # A count is a ceiling of a product; without this a product that rounding lifts above a whole number would count one
 # cell more (320 cells x 3 epochs x 0.05 = 48.000000000000007). Larger than float32's rounding, for tensor settings.
@@ -43,7 +44,7 @@ _COUNT = (
     code_defaults={"rejection_rate": {"README": "0.001 to 0.005", "with BoostLU": 0.005}},
     differs=_COUNT,
 )
-def ll_r(logits: Tensor, labels: Tensor, progress: tuple[int, int], *, rejection_rate: Setting = 0.002) -> Tensor:
+def ll_r(logits: Tensor, labels: Tensor, progress: tuple[int, int], *, rejection_rate: Share = 0.002) -> Tensor:
     """Large-loss rejection: assume negative, but the unknown cells with the largest losses weigh nothing.
 
     In epoch e (counted from 0) the k = ceil(B L e Delta) largest losses among the unknown cells of the batch are
@@ -65,7 +66,7 @@ def ll_r(logits: Tensor, labels: Tensor, progress: tuple[int, int], *, rejection
     code_defaults={"correction_rate": {"README": "0.001 to 0.005", "with BoostLU": 0.002}},
     differs=_COUNT,
 )
-def ll_ct(logits: Tensor, labels: Tensor, progress: tuple[int, int], *, correction_rate: Setting = 0.002) -> Tensor:
+def ll_ct(logits: Tensor, labels: Tensor, progress: tuple[int, int], *, correction_rate: Share = 0.002) -> Tensor:
     """Temporary large-loss correction: the unknown cells with the largest losses count as positives in this batch.
 
     Which cells is decided as in `ll-r`; nothing is remembered. [*H, B, L].

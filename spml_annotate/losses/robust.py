@@ -7,7 +7,6 @@ from torch import Tensor
 
 from spml_annotate.losses import LOSSES
 from spml_annotate.losses.cells import (
-    Setting,
     cross_entropy,
     expected_count_penalty,
     is_known,
@@ -16,6 +15,7 @@ from spml_annotate.losses.cells import (
     surprise,
     with_slope,
 )
+from spml_annotate.losses.ranges import Count, Positive, Real, Setting, Share, Weight
 
 Course = tuple[Setting, Setting]  # a value at the start and at the end of training
 
@@ -55,17 +55,17 @@ def gr(
     labels: Tensor,
     progress: tuple[int, int],
     *,
-    slope_start: Setting = 0.0,
-    slope_end: Setting = 2.0,
-    offset_start: Setting = -2.0,
-    offset_end: Setting = -2.0,
-    centre_start: Setting = 0.5,
-    centre_end: Setting = 0.8,
-    width_start: Setting = 2.0,
-    width_end: Setting = 0.5,
-    positive_exponent: Setting = 0.01,
-    negative_exponent: Setting = 1.0,
-    warm_up: int = 0,
+    slope_start: Real = 0.0,
+    slope_end: Real = 2.0,
+    offset_start: Real = -2.0,
+    offset_end: Real = -2.0,
+    centre_start: Real = 0.5,
+    centre_end: Real = 0.8,
+    width_start: Positive = 2.0,
+    width_end: Positive = 0.5,
+    positive_exponent: Positive = 0.01,
+    negative_exponent: Positive = 1.0,
+    warm_up: Count = 0,
 ) -> Tensor:
     """Generalised robust loss: unknown cells are positives to the share K(p), weighted by V(p); known ones as usual.
 
@@ -124,22 +124,22 @@ def gpr(
     teacher: Tensor,
     progress: tuple[int, int],
     *,
-    heaviest: Setting = 0.7,
-    lightest: Setting = 0.4,
-    smoothing: Setting = 0.1,
-    count_weight: Setting = 0.05,
-    expected_positives: Setting = 1.5,
-    slope_start: Setting = 0.0,
-    slope_end: Setting = 2.0,
-    offset_start: Setting = -2.0,
-    offset_end: Setting = -2.0,
-    centre_start: Setting = 0.5,
-    centre_end: Setting = 0.8,
-    width_start: Setting = 2.0,
-    width_end: Setting = 0.5,
-    positive_exponent: Setting = 0.01,
-    negative_exponent: Setting = 1.0,
-    warm_up: int = 0,
+    heaviest: Weight = 0.7,
+    lightest: Weight = 0.4,
+    smoothing: Share = 0.1,
+    count_weight: Weight = 0.05,
+    expected_positives: Positive = 1.5,
+    slope_start: Real = 0.0,
+    slope_end: Real = 2.0,
+    offset_start: Real = -2.0,
+    offset_end: Real = -2.0,
+    centre_start: Real = 0.5,
+    centre_end: Real = 0.8,
+    width_start: Positive = 2.0,
+    width_end: Positive = 0.5,
+    positive_exponent: Positive = 0.01,
+    negative_exponent: Positive = 1.0,
+    warm_up: Count = 0,
 ) -> Tensor:
     """Generalised pseudo-label robust loss: `gr` where the teacher says nothing, plus R_k on the number of positives.
 

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from spml_annotate.labels import NEGATIVE, UNKNOWN
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, cross_entropy, is_positive, is_unknown
+from spml_annotate.losses.cells import cross_entropy, is_positive, is_unknown
+from spml_annotate.losses.ranges import Count, Share, Weight
 
 
 @LOSSES.register(
@@ -30,8 +31,8 @@ def lac(
     labels: Tensor,
     strong: Tensor,
     *,
-    score_threshold: Setting = 0.6,
-    consistency_weight: Setting = 1.0,
+    score_threshold: Share = 0.6,
+    consistency_weight: Weight = 1.0,
 ) -> Tensor:
     """Assume negative on the weak view, and the strong view learns what the weak one is sure of.
 
@@ -82,7 +83,7 @@ def mime(
     expected: Tensor,
     latent: Tensor | None = None,
     *,
-    divergence_weight: Setting = 1e-4,
+    divergence_weight: Weight = 1e-4,
 ) -> Tensor:
     """Assume negative with positives that the model was once sure of, and a variational bottleneck before each score.
 
@@ -138,10 +139,10 @@ def ignore(
     thresholds: Tensor,
     progress: tuple[int, int],
     *,
-    weak_weight: Setting = 0.5,
-    strong_weight: Setting = 1.0,
-    consistency_weight: Setting = 0.5,
-    warm_up: int = 3,
+    weak_weight: Weight = 0.5,
+    strong_weight: Weight = 1.0,
+    consistency_weight: Weight = 0.5,
+    warm_up: Count = 3,
 ) -> Tensor:
     """Assume negative on the strong view, without unknown cells that lose much when all but the known class is masked.
 

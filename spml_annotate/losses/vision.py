@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from spml_annotate.losses import LOSSES
-from spml_annotate.losses.cells import Setting, is_positive, is_unknown
+from spml_annotate.losses.cells import is_positive, is_unknown
 from spml_annotate.losses.entropy import known_and_entropy
+from spml_annotate.losses.ranges import Share, Weight
 
 
 @LOSSES.register(
@@ -34,9 +35,9 @@ def vlpl(
     labels: Tensor,
     teacher: Tensor,
     *,
-    entropy_weight: Setting = 0.2,
-    pseudo_weight: Setting = 0.7,
-    smoothing: Setting = 0.1,
+    entropy_weight: Weight = 0.2,
+    pseudo_weight: Weight = 0.7,
+    smoothing: Share = 0.1,
 ) -> Tensor:
     """Entropy maximisation with pseudo-positives of a vision-language model, smoothed and of less weight.
 

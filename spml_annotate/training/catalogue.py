@@ -46,11 +46,15 @@ Published = Any  # a value, words, or {where: value}
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting of a method: what it means, our default, and the authors' where they are known (else None)."""
+    """One setting of a method: what it means, our default, and the authors' where they are known (else None).
+
+    ``allowed`` says in words which numbers it may be, where that is declared.
+    """
 
     name: str
     meaning: str
     ours: Any
+    allowed: str = ""
     code: Published = None
     paper: Published = None
     of_state: bool = False
@@ -205,7 +209,15 @@ def _rows(
     text = sections(entry.function)
     meanings = {**text.get("Args", {}), **text.get("Settings", {})}
     return [
-        Setting(name, meanings.get(name, ""), default, code.get(name), paper.get(name), of_state)
+        Setting(
+            name,
+            meanings.get(name, ""),
+            default,
+            str(entry.ranges.get(name, "")),
+            code.get(name),
+            paper.get(name),
+            of_state,
+        )
         for name, default in entry.settings.items()
     ]
 

@@ -63,7 +63,9 @@ def resolve(
     state_name = loss.facts.get("state")
     state = STATES[state_name] if state_name else None
     state_known: Mapping[str, Any] = state.settings if state else {}
-    both = replace(loss, settings={**state_known, **loss.settings})  # what is wrong is said by the name the user wrote
+    ranges = {**(state.ranges if state else {}), **loss.ranges}
+    # What is wrong is said by the name the user wrote.
+    both = replace(loss, settings={**state_known, **loss.settings}, ranges=ranges)
     checked = both.checked(settings or {})
     given = {key: checked[key] for key in settings or {}}
     _require_some_positives(name, given.get("expected_positives"))

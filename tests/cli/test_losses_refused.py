@@ -108,7 +108,10 @@ def test_negatives_alone_read_as_unknown_leave_nothing_and_that_is_said(bare):
         ("en", "zz=1", "en has no setting 'zz'; choose from: "),
         ("en", "expected_positives=-1", "en.expected_positives: -1.0 positives per image; it must be above 0"),
         ("crisp", "confidence=0", "confidence: 0.0 is no probability"),
-        ("sinr-slds", "epsilon=-1", "lower the learning rate, or check the settings of the loss"),
+        ("sinr-slds", "epsilon=-1", "sinr-slds.epsilon: -1 must be finite and at least 0"),
+        ("asl", "shift=1.5", "asl.shift: 1.5 must be between 0 and 1"),
+        ("gr", "width_end=0", "gr.width_end: 0 must be finite and above 0"),
+        ("dynamic-partial", "lead=1e6", "dynamic-partial.lead: 1e6 must be between 0 and 100"),
     ],
 )
 def test_settings_that_cannot_be_are_one_line(project, loss, setting, message):

@@ -1,6 +1,8 @@
 """What every registered loss must pass: a new loss is born tested."""
 
 import inspect
+import math
+import re
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loss_examples import example, float_settings, gradient, over_tensors, tables
 
+from spml_annotate.errors import SettingError
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, LabelKind
 from spml_annotate.losses import INPUTS, LOSSES
 from spml_annotate.losses.module import as_module
@@ -252,3 +255,20 @@ def test_unknown_cells_are_what_the_loss_is_about(name):
             return
         assert (gradient(name, inputs)[inputs["labels"] == UNKNOWN] != 0).any()
     assert UNKNOWN not in example(name, (6, 4), labels="known")["labels"]
+
+
+def test_the_ends_of_every_range_can_be_used_and_what_is_beyond_is_refused(name):
+    entry = LOSSES[name]
+    numbers = {key for key, value in entry.settings.items() if value is None or type(value) in (int, float)}
+    assert numbers == set(entry.ranges), "every number says what it may be"
+    for key, allowed in entry.ranges.items():
+        low = max(allowed.low, -10.0) + (0.01 if allowed.above else 0.0)
+        for value in (low, min(allowed.high, 10.0)):
+            settings = entry.checked({key: int(value) if isinstance(entry.settings[key], int) else value})
+            inputs = example(name, (6, 5))
+            assert torch.isfinite(call(name, inputs, **settings)).all(), (key, value)
+            assert torch.isfinite(gradient(name, inputs, **settings)).all(), (key, value)
+        beyond = [allowed.low - 1] * (allowed.low > -math.inf) + [allowed.high + 1] * (allowed.high < math.inf)
+        for value in (*beyond, math.inf, -math.inf, *([allowed.low] * allowed.above)):
+            with pytest.raises(SettingError, match=re.escape(f"{name}.{key}")):
+                entry.checked({key: value})
