@@ -95,7 +95,8 @@ def import_labels(
 ) -> Imported:
     r"""Add the labels of a file as answers with the source ``import:<file name>``; they cost no seconds.
 
-    Importing the same file again changes nothing: the id of each answer follows from the file's content.
+    Importing the same file again changes nothing, and completes an import of millions that was interrupted: the id of
+    each answer follows from the file's content.
 
     Args:
         workspace: the project.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
@@ -33,6 +34,8 @@ from spml_annotate.stores.database import connect, reporting, transaction
 _COLUMNS = "row, label, answer, annotator, source, seconds, time, question, shown, event"
 _INSERT = f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event) DO NOTHING"  # noqa: S608  (a constant)
 _PAGE = 10_000
+_TRANSACTION = 1_000_000
+"""Answers of a file that are added at once: it bounds what a kill can cost, and the journal on the disk."""
 
 _Values = tuple[int, int, str, str, str, float, float, str, int, str]
 
@@ -106,10 +109,11 @@ class SqliteLog:
         source: str,
         event: str,
     ) -> int:
-        """Add what a file says of cells, column by column [n], all or none; returns how many answers were new.
+        """Add what a file says of cells, column by column [n]; returns how many answers were new.
 
         The id of an answer is ``event`` and its cell, answer and annotator: the same again changes nothing, and takes
-        a fraction of the time. The answers cost no seconds.
+        a fraction of the time. A million answers are added all or none; of more, an interrupted call leaves some
+        millions, and the same call adds the others. The answers cost no seconds.
 
         Args:
             rows: images.
@@ -130,8 +134,8 @@ class SqliteLog:
         known = self._known_keys(event, names)
         fresh = np.flatnonzero(~np.isin(keys, known) if len(known) else np.ones(len(keys), dtype=bool))
 
-        def lines() -> Iterator[_Values]:
-            for start in progress(range(0, len(fresh), _PAGE), what="storing answers"):
+        def lines(starts: Iterable[int]) -> Iterator[_Values]:
+            for start in starts:
                 part = fresh[start : start + _PAGE]
                 columns = (column[part].tolist() for column in (rows, labels, said, annotators, times))
                 for row, label, yes, who, time in zip(*columns, strict=True):
@@ -139,7 +143,9 @@ class SqliteLog:
                     identity = f"{event}:{row}:{label}:{answer}:{name}"
                     yield row, label, answer, name, source, 0.0, time, "", 0, identity
 
-        return self._insert(lines()) if len(fresh) else 0
+        pages = progress(range(0, len(fresh), _PAGE), what="storing answers")
+        transactions = range(0, len(fresh), _TRANSACTION)
+        return sum(self._insert(lines(islice(pages, _TRANSACTION // _PAGE))) for _ in transactions)
 
     @staticmethod
     def _keys(

@@ -268,18 +268,21 @@ def test_cells_that_are_no_codes_add_nothing(log):
     assert len(log) == 0
 
 
-def test_an_interrupted_import_adds_nothing(log, monkeypatch):
+@pytest.mark.parametrize(("transaction", "stored"), [(100, 0), (4, 4), (6, 0)])
+def test_an_interrupted_import_leaves_whole_transactions_and_is_taken_up(log, monkeypatch, transaction, stored):
     def interrupted(items, what):
         for number, item in enumerate(items):
-            if number and what == "storing answers":
+            if number == 2 and what == "storing answers":
                 raise KeyboardInterrupt
             yield item
 
     monkeypatch.setattr("spml_annotate.stores.events._PAGE", 2)
+    monkeypatch.setattr("spml_annotate.stores.events._TRANSACTION", transaction)
     columns, more = cells(*((row, 0, 1, 0) for row in range(10)))
     with monkeypatch.context() as patch:
         patch.setattr("spml_annotate.stores.events.progress", interrupted)
         with pytest.raises(KeyboardInterrupt):
             log.append_cells(*columns, **more)
-    assert len(log) == 0
-    assert log.append_cells(*columns, **more) == 10
+    assert len(log) == stored
+    assert log.append_cells(*columns, **more) == 10 - stored
+    assert [observation.row for observation in log] == list(range(10))
