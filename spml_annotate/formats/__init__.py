@@ -11,6 +11,7 @@ format knows who said what. A saver is ``save_x(path, table, *, pictures=None)``
 - ``suffixes``: endings of the files, lower case, with the dot; ``is_folder``: whether the format is a folder;
 - ``can``: what it holds, out of `CAPABILITIES`;
 - ``measures``: whether the saver opens the pictures for their size although it does not hold them; may be left out;
+- ``names``: whether it keeps the first names, other names and prompts of the classes; may be left out;
 - ``notes``: one sentence on how negatives and unknown cells are written.
 """
 

@@ -39,6 +39,7 @@ _UNNAMED = "datumaro"
     saves=save_datumaro,
     suffixes=(),
     is_folder=True,
+    names=True,
     can=frozenset({"several", "negatives", "unknown", "splits", "scores", "provenance", "pictures"}),
     notes="Positives are annotations of the type label; an item's attribute `negatives` has the negatives; others are "
     "unknown.",

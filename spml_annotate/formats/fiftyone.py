@@ -48,6 +48,7 @@ _USUAL = (LABELS, "ground_truth")
     saves=save_fiftyone,
     suffixes=(),
     is_folder=True,
+    names=True,
     can=frozenset({"several", "negatives", "unknown", "splits", "scores", "provenance", "pictures"}),
     notes="The field `labels` of a sample has the positives, `negatives` the negatives; others are unknown.",
 )

@@ -68,6 +68,7 @@ def save_huggingface(
     saves=save_huggingface,
     suffixes=(),
     is_folder=True,
+    names=True,
     can=frozenset({"several", "negatives", "unknown", "splits", "scores", "pictures"}),
     notes="The list `labels` has the positives, `negatives` the negatives; a class in neither list is unknown.",
 )

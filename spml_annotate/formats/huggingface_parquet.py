@@ -39,6 +39,7 @@ _PICTURES = ("image", "img", "file_name", "filename")
     saves=save_huggingface_parquet,
     suffixes=(),
     is_folder=True,
+    names=True,
     can=frozenset({"several", "negatives", "unknown", "splits", "scores", "pictures"}),
     notes="The list `labels` has the positives, `negatives` the negatives; a class in neither list is unknown.",
 )

@@ -14,6 +14,7 @@ from spml_annotate.formats.export import HUMAN, LabelTable
 from spml_annotate.formats.text import csv_line, read_records
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, LabelMatrix
 from spml_annotate.stores.atomic import write_atomically
+from spml_annotate.taxonomy import Taxonomy
 
 _BLOCK = 65_536
 SIDE_COLUMNS = ("image", "label", "value", "source", "score", "annotator", "time", "shown", "split")
@@ -35,6 +36,8 @@ def lost(format_name: str, table: LabelTable) -> list[str]:
         found.append(f"the scores of {_count(scores, 'proposal')}")
     if "provenance" not in can:
         found += _provenance(table, matrix)
+    if not FORMATS[format_name].facts.get("names", False):
+        found += _names(table.taxonomy)
     return found
 
 
@@ -111,6 +114,14 @@ def _provenance(table: LabelTable, matrix: LabelMatrix) -> Iterator[str]:
     further = len(table) - matrix.known
     if further:
         yield f"{_count(further, 'further label')} of cells that have more than one"
+
+
+def _names(taxonomy: Taxonomy) -> Iterator[str]:
+    renamed = {key for key, name in zip(taxonomy.keys, taxonomy.names, strict=True) if key != name}
+    called = renamed | set(taxonomy.aliases.values()) | set(taxonomy.prompts)
+    if called:
+        classes = f"{len(called)} {'class' if len(called) == 1 else 'classes'}"
+        yield f"the other names and prompts of {classes} (they are in the .classes.csv beside it)"
 
 
 def _lines(table: LabelTable) -> Iterator[list[str]]:

@@ -51,6 +51,7 @@ def save_open_images(path: str | Path, table: LabelTable, *, pictures: Mapping[s
     saves=save_open_images,
     suffixes=(),
     is_folder=False,
+    names=True,
     can=frozenset({"several", "negatives", "unknown", "splits", "scores", "provenance"}),
     notes="A line per label: Confidence 1 positive, 0 negative; a cell without a line is unknown.",
 )

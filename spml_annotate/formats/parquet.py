@@ -68,6 +68,7 @@ def save_parquet(folder: str | Path, table: LabelTable, *, pictures: Mapping[str
     saves=save_parquet,
     suffixes=(".parquet",),
     is_folder=True,
+    names=True,
     can=frozenset({"several", "negatives", "unknown", "splits", "scores", "provenance"}),
     notes="A line per label: value 1 positive, 0 negative; a cell without a line is unknown.",
 )

@@ -41,6 +41,7 @@ Sample = tuple[str, dict[str, bytes], str]
     saves=save_webdataset,
     suffixes=(".tar", ".tgz"),
     is_folder=True,
+    names=True,
     can=frozenset({"several", "negatives", "unknown", "splits", "scores", "provenance", "pictures"}),
     notes="In the JSON of an image, `labels` has the positives, `negatives` the negatives; others are unknown.",
 )

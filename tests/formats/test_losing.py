@@ -140,3 +140,20 @@ def test_the_matrix_of_a_table_is_that_of_the_words_one_by_one(drawn):
         at: value for at, (_, value) in best.items()
     }
     assert drawn.matrix().shape == (len(drawn.image_ids), len(drawn.taxonomy))
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if FORMATS[name].facts["saves"] is not None])
+def test_other_names_and_prompts_are_kept_or_said_to_be_lost(tmp_path, name):
+    from strategies_pictures import pictures_of
+
+    taxonomy = Taxonomy(
+        ("cat", "dog", "cow"), keys=("katze", "dog", "cow"), aliases={"kitty": "katze"}, prompts={"dog": "a dog"}
+    )
+    told = LabelTable.of(taxonomy, ["a.png"], [0], [0], [0], [1])
+    facts = FORMATS[name].facts
+    path = tmp_path / ("out" if facts["is_folder"] else f"out{(*facts['suffixes'], '.csv')[0]}")
+    facts["saves"](path, told, pictures=pictures_of(tmp_path / "in", told.image_ids))
+    back = FORMATS[name].function(path).taxonomy
+    said = [clause for clause in lost(name, told) if clause.startswith("the other names and prompts of 2 classes")]
+    assert bool(said) is not (back == taxonomy)
+    assert not any("other names" in clause for clause in lost(name, table()))

@@ -83,3 +83,18 @@ def test_class_numbers_count_in_the_list_that_is_given(empty, tmp_path):
     with pytest.raises(DataError, match="label 1 is a number; give the class list"):
         empty.import_labels(path)
     assert empty.import_labels(path, settings={"classes": str(listed)}).positives == 1
+
+
+def test_other_names_of_classes_lie_beside_an_export(empty, tmp_path):
+    import csv
+
+    first, second = empty.taxonomy.names[:2]
+    empty.rename_class(first, "renamed, é")
+    empty.alias_class(second, "other")
+    done = empty.export(tmp_path / "out.json", format="coco")
+    assert any("the other names and prompts of 2 classes" in clause for clause in done.lost)
+    with (tmp_path / "out.json.classes.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["class"], line["other_names"]) for line in lines[:3]] == [
+        ("renamed, é", json.dumps([first])), (second, '["other"]'), (empty.taxonomy.names[2], ""),
+    ]  # fmt: skip

@@ -175,7 +175,7 @@ def _write(
         write_text(path / CARD if facts["is_folder"] else beside(path, CARD), card)
         if facts["is_folder"]:
             note_files(path, [CARD])
-        save_classes(beside(path, "classes.csv"), told.counts)
+        save_classes(beside(path, "classes.csv"), told.counts, content.table.taxonomy)
         save_conflicts(beside(path, "conflicts.csv"), workspace, content.disagreeing)
         if told.lost:
             save_side(path, content.table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -13,6 +14,7 @@ from spml_annotate.formats.text import csv_line
 from spml_annotate.labels import POSITIVE
 from spml_annotate.project.exporting.labels import ASSUMED, MODEL, Said
 from spml_annotate.stores.atomic import write_atomically
+from spml_annotate.taxonomy import Taxonomy
 from spml_annotate.workspace import Workspace
 
 _ORIGINS = (HUMAN, MODEL, ASSUMED)
@@ -71,10 +73,18 @@ def total(counts: Iterable[ClassCount]) -> ClassCount:
     return ClassCount("all", *numbers)
 
 
-def save_classes(path: Path, counts: Iterable[ClassCount]) -> None:
-    """Write one line per class."""
-    header = ["class", *[item.name for item in fields(ClassCount)][1:]]
-    lines = [csv_line(header), *(csv_line(map(str, astuple(item))) for item in counts)]
+def save_classes(path: Path, counts: Iterable[ClassCount], taxonomy: Taxonomy) -> None:
+    """Write one line per class: counts, then its other names (a JSON list) and its prompt, which few formats hold."""
+    header = ["class", *[item.name for item in fields(ClassCount)][1:], "other_names", "prompt"]
+    others: dict[str, list[str]] = {key: [] for key in taxonomy.keys}
+    for key, name in zip(taxonomy.keys, taxonomy.names, strict=True):
+        others[key] += [key] if key != name else []
+    for alias, key in taxonomy.aliases.items():
+        others[key] += [alias] if alias not in others[key] else []
+    lines = [csv_line(header)]
+    for item, key in zip(counts, taxonomy.keys, strict=True):
+        names = json.dumps(others[key], ensure_ascii=False) if others[key] else ""
+        lines.append(csv_line([*map(str, astuple(item)), names, taxonomy.prompts.get(key, "")]))
     write_atomically(path, lambda file: file.writelines(lines))
 
 
