@@ -141,6 +141,8 @@ class _Phase(NamedTuple):
 def _phase(folder: Path, phase: str, use: str, bias: str) -> _Phase:
     path = _array_path(folder, phase, "images")
     images = _read(path)
+    if images.ndim == 1 and images.dtype.kind == "S":
+        images = _decoded(images, path)
     if images.ndim != 1 or images.dtype.kind != "U":
         raise DataError(f"{path}: this is {images.dtype} {list(images.shape)}, not a list of file names")
     if not _is_unicode(images):
@@ -155,6 +157,13 @@ def _phase(folder: Path, phase: str, use: str, bias: str) -> _Phase:
         if length != len(images):
             raise MismatchError(f"{file}: {length} rows, but {path.name} has {len(images)} images")
     return _Phase(images.tolist(), codes, split.astype(np.int8))
+
+
+def _decoded(texts: NDArray[np.generic], path: Path) -> NDArray[np.str_]:
+    try:
+        return np.array([text.decode() for text in texts.tolist()], dtype=np.str_)
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: a file name is not UTF-8; save the names as text") from None
 
 
 def _is_unicode(texts: NDArray[np.generic]) -> bool:
@@ -192,6 +201,11 @@ def _read(path: Path) -> NDArray[np.generic]:
         raise unreadable(path, error) from None
     except (ValueError, EOFError, SyntaxError, TypeError, OverflowError, TokenError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
+        if "Python objects" in reason:  # opening them would run what the file says
+            raise DataError(
+                f"{path}: these are Python objects, which are not opened; save it as text or numbers, "
+                "np.save(path, array.astype(str))"
+            ) from None
         raise DataError(f"{path}: this is not a NumPy array, or it is damaged ({reason}); make it again") from None
     return found
 

@@ -83,6 +83,8 @@ def _of_file(path: Path) -> str | None:
     suffix = ".tgz" if path.name.lower().endswith(".tar.gz") else path.suffix.lower()
     if suffix == ".xml":
         return "voc"
+    if suffix == ".npy":
+        raise DataError(f"{path}: labels and names are in files of their own; name the folder {path.parent}")
     if path.name == "metadata.jsonl":
         raise DataError(f"{path}: this belongs to an imagefolder of Hugging Face; name the folder {path.parent}")
     fitting = [name for name in FORMATS if suffix in FORMATS[name].facts["suffixes"] and FORMATS[name].facts["loads"]]
