@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -42,9 +44,6 @@ class ErrorHandlingGroup(click.Group):
                 raise
             click.echo(f"error: {error}", err=True)
             result = error.exit_code
-        except BrokenPipeError:
-            sys.stderr.close()
-            result = 0
         except Exception as error:
             if debug:
                 raise
@@ -55,3 +54,30 @@ class ErrorHandlingGroup(click.Group):
         if standalone_mode:
             sys.exit(result if isinstance(result, int) else 0)
         return result
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,  # noqa: ANN401  (click's own signature)
+    ) -> click.Context:
+        """Parse, which prints where help is asked for."""
+        with _closed_pipe_is_no_failure():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  (click's own signature)
+        """Run the command."""
+        with _closed_pipe_is_no_failure():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _closed_pipe_is_no_failure() -> Iterator[None]:
+    """End quietly when whoever reads the output has closed it, as ``| head`` does on purpose."""
+    try:
+        yield
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # what is still to be written at the end of the process
+        raise click.exceptions.Exit(0) from None

@@ -148,7 +148,7 @@ def _note_proposals(file: Path, kind: str) -> None:
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write the questions to a CSV file, classes joined by |.",
+    help="Also write the questions to a CSV file, classes joined by | (one in a name is \\|).",
 )
 @click.option(
     "--to",
@@ -202,8 +202,15 @@ def ask(
     Answer them with `spml-annotate answer`, here or from a file; or, with --to label-studio, let people answer there
     and `spml-annotate serve` or `studio sync` bring the answers.
     """
+    from spml_annotate.stores.atomic import check_target
+
     if pick and validation is not None:
         raise SettingError("--pick and --validation are different questions; ask for one of them at a time")
+    settings = parse_assignments(assignments)
+    if settings and (pick or validation is not None):
+        raise SettingError(f"--set {min(settings)}...: only questions of a --strategy have settings; leave it out")
+    if out is not None:
+        check_target(out)  # before questions are put
     seconds = parse_budget(budget)
     client = reach(url, token)[1] if where != "terminal" else None  # before questions are put that nobody can see
     with open_project(folder) as project:
@@ -212,7 +219,6 @@ def ask(
         elif pick:
             asking = project.ask_picks(budget=seconds, annotator=annotator, seed=seed)
         else:
-            settings = parse_assignments(assignments)
             asking = project.ask(strategy, budget=seconds, annotator=annotator, settings=settings, seed=seed)
         tasks = {} if client is None else _to_label_studio(project, asking, client, hidden_share, negatives)
         lines = _questions(project, asking)
@@ -288,8 +294,13 @@ def _write_questions(path: Path, lines: list[dict[str, Any]]) -> None:
     content = [csv_line(columns)]
     for line in lines:
         values = (line[name] for name in columns)
-        content.append(csv_line("|".join(v) if isinstance(v, list) else str(v) for v in values))
+        content.append(csv_line("|".join(map(_one_of_many, v)) if isinstance(v, list) else str(v) for v in values))
     write_atomically(path, lambda file: file.writelines(content))
+
+
+def _one_of_many(name: str) -> str:
+    """A class name as it stands among others: what would end it gets a backslash."""
+    return name.replace("\\", "\\\\").replace("|", "\\|")
 
 
 @click.command()

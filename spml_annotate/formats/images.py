@@ -67,7 +67,7 @@ def split_code(text: str) -> int:
 def list_images(root: str | Path) -> list[str]:
     """Ids of all images below a folder: relative paths with ``/``, sorted; hidden files and folders are left out.
 
-    Links to folders are followed, each folder once.
+    Links to folders are followed, each folder once; not those to a folder that this one lies in, which are loops.
 
     Raises:
         DataError: if the folder is missing, not a folder, or holds no image.
@@ -93,7 +93,7 @@ def _walk(root: Path, suffixes: Container[str] = IMAGE_SUFFIXES) -> list[str]:
         what = "this is not a folder" if root.exists() else "there is no such folder"
         raise DataError(f"{root}: {what}; check the path")
     found: list[str] = []
-    seen = {root.resolve()}
+    seen = {root.resolve(), *root.resolve().parents}
     for folder, subfolders, files in os.walk(root, onerror=_raise, followlinks=True):
         here = Path(folder)
         subfolders[:] = [name for name in sorted(subfolders) if not name.startswith(".") and _first(here / name, seen)]

@@ -78,9 +78,14 @@ def ask(
         seed: the same seed asks the same questions.
 
     Raises:
-        DataError: if the strategy needs a model and there is none. SettingError: for an unknown strategy.
+        DataError: if the strategy needs a model and there is none. SettingError: for an unknown strategy, or settings
+            of a kind of question that it does not ask.
     """
     chosen = find_strategy(strategy, dict(settings))
+    if strange := sorted(set(settings) - {chosen.kind_name}):
+        raise SettingError(
+            f"--set {strange[0]}...: {strategy} asks by {chosen.kind_name}; write {chosen.kind_name}.SETTING=VALUE"
+        )
     with workspace.writing("ask"):
         workspace.require_images()
         model = _model_for(workspace, chosen.value, strategy)
