@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 
 from spml_annotate.errors import DataError
 from spml_annotate.stores.atomic import cannot_write, write_text
 
 _LIST = ".spml-annotate-files"
+_MANIFEST = "manifest.json"
+_OLD = {"labels.parquet", _MANIFEST}
 
 
 def write_folder(path: str | Path, write: Callable[[Path], None]) -> None:
@@ -49,6 +53,8 @@ def check_folder(path: str | Path) -> None:
         return
     if not path.is_dir():
         raise DataError(f"{path}: this is a file, and the export is a folder; choose another name")
+    if _is_old(path):
+        return
     if (path / _LIST).is_file():
         foreign = min(_files(path) - _noted(path), default=None)
     else:  # nothing in it is ours: the first thing found will do, the folder may be a whole disk
@@ -57,6 +63,17 @@ def check_folder(path: str | Path) -> None:
         raise DataError(
             f"{path}: the folder holds {foreign!r}, which no export wrote; choose another name or move it away"
         )
+
+
+def _is_old(path: Path) -> bool:
+    """Whether this is an export from before there were lists: both of its files, nothing else, and ours by its word."""
+    if {entry.name for entry in islice(path.iterdir(), len(_OLD) + 1)} != _OLD:
+        return False
+    try:
+        content = json.loads((path / _MANIFEST).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and content.get("format") == "spml-annotate labels"
 
 
 def note_files(folder: str | Path, names: Iterable[str]) -> None:

@@ -179,5 +179,5 @@ def test_files_with_any_byte_changed_are_refused_or_read(tmp_path):
 def test_python_objects_are_not_loaded(tmp_path):
     theirs(tmp_path, labels=FULL)
     np.save(tmp_path / "formatted_train_labels.npy", np.array([[{}]], dtype=object), allow_pickle=True)
-    with pytest.raises(DataError, match="Python objects in dtype"):
+    with pytest.raises(DataError, match="these are Python objects, which are not opened"):
         load_spml_npy(tmp_path)

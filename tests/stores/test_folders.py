@@ -81,3 +81,20 @@ def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path):
 def test_a_folder_that_cannot_be_made(tmp_path):
     with pytest.raises(DataError, match="check that its folder exists"):
         write_folder(tmp_path / "missing" / "out", put("a.txt"))
+
+
+def test_an_export_from_before_there_were_lists_is_replaced(tmp_path):
+    old = tmp_path / "out"
+    old.mkdir()
+    (old / "labels.parquet").write_bytes(b"PAR1")
+    (old / "manifest.json").write_text('{"format": "something else"}')
+    with pytest.raises(DataError, match="which no export wrote"):
+        check_folder(old)
+    (old / "manifest.json").write_text('{"format": "spml-annotate labels", "format_version": 1}')
+    check_folder(old)
+    (old / "mine.txt").write_text("x")
+    with pytest.raises(DataError, match="which no export wrote"):
+        check_folder(old)
+    (old / "mine.txt").unlink()
+    write_folder(old, lambda folder: (folder / "new").write_text("1"))
+    assert sorted(file.name for file in old.iterdir()) == [".spml-annotate-files", "new"]
