@@ -121,7 +121,8 @@ def import_labels(
     with workspace.writing("import-labels"):
         names, rows = _matched(workspace, content, prefix, strip)
         columns = _columns(workspace, path, content, names, rows, skip_unknown, kind)
-        kept = np.flatnonzero(rows[content.rows] >= 0)
+        inside = rows[content.rows] >= 0
+        kept = slice(None) if inside.all() else np.flatnonzero(inside)  # a slice copies nothing
         cells = rows[content.rows[kept]], columns[content.labels[kept]], content.values[kept]
         added = workspace.log.append_cells(
             *cells,
@@ -134,12 +135,12 @@ def import_labels(
         moved = _move(workspace, content, rows) if splits else 0
     return Imported(
         file=str(path),
-        labels=len(kept),
+        labels=len(cells[0]),
         new=added,
         images=len(np.unique(cells[0])),
         positives=int((cells[2] == POSITIVE).sum()),
         negatives=int((cells[2] == NEGATIVE).sum()),
-        left_out=len(content.rows) - len(kept),
+        left_out=len(content.rows) - len(cells[0]),
         moved=moved,
         format=kind,
         proposals=content.proposals,
@@ -208,8 +209,8 @@ def _of_dataset(dataset: Dataset, annotator: str, missing: Missing) -> _Content:
         rows=rows,
         labels=labels,
         values=values,
-        annotators=np.zeros(len(rows), dtype=np.int32),
-        times=np.zeros(len(rows)),
+        annotators=np.broadcast_to(np.int32(0), rows.shape),
+        times=np.broadcast_to(0.0, rows.shape),
         people=(annotator,),
     )
 
@@ -292,7 +293,7 @@ def _known(workspace: Workspace, name: str) -> bool:
     return True
 
 
-def _digest(path: Path, content: _Content, names: Sequence[str], kept: Rows) -> str:
+def _digest(path: Path, content: _Content, names: Sequence[str], kept: Rows | slice) -> str:
     """Hash of a file's bytes; of a folder's labels, for it may hold pictures, too."""
     from spml_annotate.formats.parquet import LABELS
 

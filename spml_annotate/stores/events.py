@@ -129,22 +129,25 @@ class SqliteLog:
             DataError: for columns of different lengths or values that are not codes; then nothing was added.
         """
         _check_columns([rows, labels, values])
-        said = np.where(values == POSITIVE, 1, 0)
-        keys = self._keys(rows, labels, said, annotators, len(names))
+        said = (values == POSITIVE).astype(np.int8)
         known = self._known_keys(event, names)
-        fresh = np.flatnonzero(~np.isin(keys, known) if len(known) else np.ones(len(keys), dtype=bool))
+        # Tens of millions of answers are not copied for nothing: a file that is new is taken as it is.
+        keys = self._keys(rows, labels, said, annotators, len(names)) if len(known) else None
+        fresh = np.flatnonzero(~np.isin(keys, known)) if keys is not None else None
+        count = len(rows) if fresh is None else len(fresh)
 
         def lines(starts: Iterable[int]) -> Iterator[_Values]:
             for start in starts:
-                part = fresh[start : start + _PAGE]
+                place = slice(start, start + _PAGE)
+                part = place if fresh is None else fresh[place]
                 columns = (column[part].tolist() for column in (rows, labels, said, annotators, times))
                 for row, label, yes, who, time in zip(*columns, strict=True):
                     answer, name = "yes" if yes else "no", names[who]
                     identity = f"{event}:{row}:{label}:{answer}:{name}"
                     yield row, label, answer, name, source, 0.0, time, "", 0, identity
 
-        pages = progress(range(0, len(fresh), _PAGE), what="storing answers")
-        transactions = range(0, len(fresh), _TRANSACTION)
+        pages = progress(range(0, count, _PAGE), what="storing answers")
+        transactions = range(0, count, _TRANSACTION)
         return sum(self._insert(lines(islice(pages, _TRANSACTION // _PAGE))) for _ in transactions)
 
     @staticmethod
