@@ -41,6 +41,9 @@ def load_label_studio(
 ) -> LabelTable:
     """Labels of an export of Label Studio (its format "JSON") or of tasks to import.
 
+    The smaller format "JSON_MIN" is read, too; unless every image has several choices, it does not show which of its
+    keys is the control: name it.
+
     Choices that people ticked are positives; those ticked in a control ``absent`` are negatives; ``unsure`` leaves a
     class unknown, and so does a skipped task. Predictions are proposals with their scores; those that an export names
     only by number are left out. Annotators are called "ls:user-<number>", or by e-mail where the export has it.

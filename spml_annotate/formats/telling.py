@@ -12,13 +12,13 @@ from spml_annotate.formats import FORMATS
 from spml_annotate.formats.losing import SIDE_COLUMNS
 from spml_annotate.formats.text import read_records, unreadable
 
-_XML = "annotations/*.xml"
+_XML = ("*.xml", "annotations/*.xml", "labels/*.xml")
 _IN_FOLDERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "parquet": ("labels.parquet",),
         "fiftyone": ("samples.json", "samples/*.json"),
         "datumaro": ("annotations/*.json",),
-        "voc": ("Annotations", "ImageSets", "VOC2*", "VOCdevkit", "*/Annotations", "*/ImageSets", "*.xml", _XML),
+        "voc": ("Annotations", "ImageSets", "VOC2*", "VOCdevkit", "*/Annotations", "*/ImageSets", *_XML),
         "spml-npy": ("formatted_*.npy", "*_labels_obs.npy"),
         "webdataset": tuple(f"{start}*{end}" for start in ("", "*/") for end in (".tar", ".tar.gz", ".tgz")),
         "huggingface": ("metadata.*", "*/metadata.*", "data/*/metadata.*"),
@@ -26,7 +26,13 @@ _IN_FOLDERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """What is found in a folder of a format, the surest sign first; sets of pictures alone have no labels to import."""
-_COCO = ("annotations/*.json", "*/_annotations.coco.json", "_annotations.coco.json")
+_COCO = (
+    "annotations/instances_*.json",
+    "annotations/*.json",
+    "labels.json",
+    "*/_annotations.coco.json",
+    "_annotations.coco.json",
+)
 _KEYS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "coco": frozenset({"images"}),
@@ -56,7 +62,9 @@ def tell_format(path: str | Path, name: str | None = None) -> str:
         raise DataError(f"{path}: there is no such file or folder; check the path")
     found = _of_folder(path) if path.is_dir() else _of_file(path)
     if found is None or found not in FORMATS:
-        raise DataError(f"{path}: this looks like no known format; say which with --format: {', '.join(readable())}")
+        hint = "; folders called by their class are huggingface" if path.is_dir() else ""
+        formats = ", ".join(readable())
+        raise DataError(f"{path}: this looks like no known format; say which with --format: {formats}{hint}")
     return found
 
 
@@ -67,7 +75,7 @@ def readable() -> list[str]:
 
 def _of_folder(path: Path) -> str | None:
     coco = next(
-        (file for pattern in _COCO for file in sorted(path.glob(pattern)) if _of_object(file) != "datumaro"), None
+        (file for pattern in _COCO for file in sorted(path.glob(pattern)) if _is_coco(file)), None
     )
     if coco is not None:
         raise DataError(f"{path}: this is a folder in the manner of COCO; name one of its files, such as {coco}")
@@ -77,6 +85,11 @@ def _of_folder(path: Path) -> str | None:
     if (path / "state.json").is_file() and (path / "dataset_info.json").is_file():
         raise DataError(f"{path}: save_to_disk wrote this; write it with to_parquet into a folder and name that one")
     return None
+
+
+def _is_coco(file: Path) -> bool:
+    told = _of_object(file)
+    return told == "coco" or (told is None and file.name.startswith("instances_"))
 
 
 def _of_file(path: Path) -> str | None:

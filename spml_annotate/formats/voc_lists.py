@@ -54,8 +54,8 @@ def find_home(path: Path) -> Path:
 
 
 def xml_files(home: Path) -> list[Path]:
-    """The XML files of a VOC folder; labelling programs put them beside the pictures, or into ``annotations``."""
-    for folder in (home / "Annotations", home / "annotations", home):
+    """The XML files of a VOC folder; labelling programs put them beside the pictures, ``annotations`` or ``labels``."""
+    for folder in (home / "Annotations", home / "annotations", home / "labels", home):
         found = sorted(folder.glob("*.xml")) if folder.is_dir() else []
         if found:
             return found
@@ -64,7 +64,7 @@ def xml_files(home: Path) -> list[Path]:
 
 def picture_files(home: Path) -> list[Path]:
     """The pictures of a VOC folder, which may lie where its XML files lie."""
-    for folder in (home / "JPEGImages", home / "images", home):
+    for folder in (home / "JPEGImages", home / "images", home / "data", home):
         found = sorted(file for file in folder.iterdir() if _is_picture(file)) if folder.is_dir() else []
         if found:
             return found

@@ -18,6 +18,7 @@ from spml_annotate.formats.label_studio import load_label_studio
 from spml_annotate.formats.open_images import load_open_images
 from spml_annotate.formats.telling import tell_format
 from spml_annotate.formats.text_lists import printed_list
+from spml_annotate.formats.voc import load_voc
 from spml_annotate.formats.webdataset import load_webdataset
 
 CATEGORIES = [{"id": 1, "name": "person"}, {"id": 200, "name": "rug-merged", "isthing": 0}]
@@ -253,3 +254,47 @@ def test_columns_of_open_images_in_another_order(tmp_path):
     path = put(tmp_path / "a.csv", "Confidence,ImageID,LabelName,Source\n1,a,/m/1,verification\n")
     assert tell_format(path) == "open-images"
     assert known(load_open_images(path)) == {("a", "/m/1"): 1}
+
+
+def test_the_smaller_json_of_label_studio(tmp_path):
+    common = {"annotator": 3, "annotation_id": 5, "created_at": "2024-01-01T10:00:00Z", "lead_time": 2.5}
+    entries = [
+        {"image": "/data/upload/1/a.jpg", "id": 1, "choice": "cat", **common},
+        {"image": "/data/upload/1/b.jpg", "id": 2, "choice": {"choices": ["cat", "hot dog"]}, **common},
+        {"image": "/data/upload/1/c.jpg", "id": 3, **common},
+        {"image": "/data/upload/1/d.jpg", "id": 4, "choice": [["animal", "cat"]], **common},
+    ]
+    path = put(tmp_path / "a.json", entries)
+    with pytest.raises(DataError, match=r"\[0\]: this is of the format JSON_MIN; .* out of image, choice"):
+        load_label_studio(path)
+    found = load_label_studio(path, control="choice")
+    names = [f"upload/1/{name}.jpg" for name in "abcd"]
+    assert list(found.image_ids) == names
+    cells = {(names[0], "cat"): 1, (names[1], "cat"): 1, (names[1], "hot dog"): 1, (names[3], "animal/cat"): 1}
+    assert known(found) == cells
+    assert set(found.annotators) == {"ls:user-3"}
+    put(path, entries[1:3])
+    assert len(load_label_studio(path)) == 2
+    put(path, [{**entries[0], "choice": 7}])
+    with pytest.raises(DataError, match="'choice' holds no choices; export the project in the format JSON"):
+        load_label_studio(path, control="choice")
+
+
+def test_folders_that_fiftyone_makes_for_others(tmp_path):
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>4</xmax><ymax>4</ymax></bndbox>"
+    put(
+        tmp_path / "voc" / "labels" / "a.xml",
+        f"<annotation><filename>a.png</filename><object><name>cat</name>{box}</object></annotation>",
+    )
+    picture(tmp_path / "voc" / "data" / "a.png")
+    assert tell_format(tmp_path / "voc") == "voc"
+    assert load_voc(tmp_path / "voc").image_ids == ("a.png",)
+    put(tmp_path / "coco" / "labels.json", {"images": [], "annotations": [], "categories": []})
+    with pytest.raises(DataError, match=r"such as .*coco/labels\.json"):
+        tell_format(tmp_path / "coco")
+    put(tmp_path / "one" / "labels.json", {"classes": ["cat"], "labels": {"a": 0}})
+    with pytest.raises(DataError, match="this looks like no known format"):
+        tell_format(tmp_path / "one")
+    picture(tmp_path / "tree" / "cat" / "a.png")
+    with pytest.raises(DataError, match="folders called by their class are huggingface"):
+        tell_format(tmp_path / "tree")
