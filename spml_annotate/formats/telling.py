@@ -74,9 +74,7 @@ def readable() -> list[str]:
 
 
 def _of_folder(path: Path) -> str | None:
-    coco = next(
-        (file for pattern in _COCO for file in sorted(path.glob(pattern)) if _is_coco(file)), None
-    )
+    coco = next((file for pattern in _COCO for file in sorted(path.glob(pattern)) if _is_coco(file)), None)
     if coco is not None:
         raise DataError(f"{path}: this is a folder in the manner of COCO; name one of its files, such as {coco}")
     for name, patterns in _IN_FOLDERS.items():
