@@ -44,7 +44,7 @@ def propose_on_sample(
     values = np.full(sample.codes.shape, UNKNOWN, dtype=np.int8)
     order = np.random.default_rng(seed).permutation(len(sample))
     for judged, other in ((order[::2], order[1::2]), (order[1::2], order[::2])):
-        found = calibrate_thresholds(belief[other], sample.codes[other], positive_precision=precision)
+        found = calibrate_thresholds(belief[other], sample.found[other], positive_precision=precision)
         values[judged] = _decided(belief[judged], found)
     return values, belief, "calibrated on the other half of the sample"
 

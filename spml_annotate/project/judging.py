@@ -75,7 +75,7 @@ def evaluate(
     mean = mean_average_precision(scores, sample.codes)
     found = f1(scores, sample.codes)
     values, thresholds = _proposed(workspace, sample, precision, seed)
-    positive, negative = (agreement(values, sample.codes, code) for code in (POSITIVE, NEGATIVE))
+    positive, negative = (agreement(values, sample.found, code) for code in (POSITIVE, NEGATIVE))
     expected, low, high = sample.positives_per_image()
     return Evaluated(
         model=model.name,

@@ -103,7 +103,7 @@ def thresholds_of(evidence: Evidence, sample: Sample, precision: float, proposer
     if not sample.enough:
         return default_thresholds(evidence.shape[1])
     belief = PROPOSERS[proposer].function(evidence, sample.rows)
-    return calibrate_thresholds(belief, sample.codes, positive_precision=precision)
+    return calibrate_thresholds(belief, sample.found, positive_precision=precision)
 
 
 def _readable(workspace: Workspace, count: int) -> NDArray[np.int64]:

@@ -21,12 +21,18 @@ REMEDY = "ask for full checks of random images with `spml-annotate ask --validat
 class Sample:
     """Checked images: ``rows`` int64 [V] and their ``codes`` int8 [V, L]; ``waiting`` images of the split are not yet.
 
-    A cell stays UNKNOWN where the annotator could not tell, or where annotators disagree.
+    A cell stays UNKNOWN where the annotator could not tell, or where annotators disagree. ``found`` int8 [V, L] are the
+    codes of the cells only that a full check was asked about: what had been known before is UNKNOWN there. Proposals
+    are of unknown cells and must be judged by such. People name first what is easily seen; judged by all positives of
+    an image, proposals of the others look better than they are. An image without a word of a full check has all codes.
+    ``drawn`` bool [V] says which images have one.
     """
 
     rows: Rows
     codes: Codes
     waiting: int
+    found: Codes
+    drawn: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -62,7 +68,20 @@ def checked_sample(workspace: Workspace, split: int = VALIDATION) -> Sample:
         whole |= answered[:, :size].all(axis=1)
     codes = folded.matrix.dense(candidates[whole])
     some = (codes != UNKNOWN).any(axis=1)
-    return Sample(candidates[whole][some], codes[some], int((~whole).sum()))
+    rows, codes = candidates[whole][some], codes[some]
+    asked = _asked_cells(workspace, rows)
+    drawn = np.asarray(asked.any(axis=1))
+    found = np.where(asked | ~drawn[:, None], codes, np.int8(UNKNOWN))
+    return Sample(rows, codes, int((~whole).sum()), found, drawn)
+
+
+def _asked_cells(workspace: Workspace, rows: Rows) -> NDArray[np.bool_]:
+    """Cells [R, L] with a standing word that answers a full check."""
+    checks = {asked.query.id for asked in workspace.questions if asked.purpose == "validation"}
+    folded = workspace.folded()
+    log, said = folded.log, folded.standing
+    answers = np.array([name in checks for name in log.question_names], dtype=bool)
+    return _cells(workspace, rows, said[answers[log.questions[said]]] if len(said) else said)
 
 
 def answered_cells(workspace: Workspace, rows: Rows, annotator: str | None = None) -> NDArray[np.bool_]:
@@ -71,6 +90,12 @@ def answered_cells(workspace: Workspace, rows: Rows, annotator: str | None = Non
     log, said = folded.log, folded.standing
     if annotator is not None:
         said = said[np.array([name == annotator for name in log.annotator_names], dtype=bool)[log.annotators[said]]]
+    return _cells(workspace, rows, said)
+
+
+def _cells(workspace: Workspace, rows: Rows, said: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Cells [R, L] that the words at some places of the log are about."""
+    log = workspace.folded().log
     place = np.full(len(workspace.images), -1, dtype=np.int64)
     place[rows] = np.arange(len(rows))
     said = said[place[log.rows[said]] >= 0]

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spml_annotate.labels import Observation
+from spml_annotate.labels import POSITIVE, UNKNOWN, Observation
 from spml_annotate.project import Project
-from spml_annotate.project.exporting.people import people_of
+from spml_annotate.project.exporting.people import people_of, plain
+from spml_annotate.project.sample import checked_sample
 from spml_annotate.version import __version__
 
 
@@ -67,6 +68,65 @@ def test_with_a_sample_it_has_intervals_and_counts(world, project, tmp_path):
     assert "calibrated on the other half of the sample" in text
 
 
+def test_only_cells_that_a_check_found_out_are_judged(world, project, tmp_path):
+    before = project.labels.dense()
+    project.answer(world.answers(project, [*project.ask_validation(30).new], tmp_path / "v.csv"))
+    sample = checked_sample(project.workspace)
+    known = before[sample.rows] != UNKNOWN
+    assert known.sum() == 30  # one positive each, which nothing is proposed for
+    assert (sample.codes[known] == POSITIVE).all()
+    assert (sample.found[known] == UNKNOWN).all()
+    assert (sample.found[~known] == sample.codes[~known]).all()
+    project.train(epochs=25, learning_rate=0.05, weight_decay=0.01, loss="an", device="cpu")
+    project.propose(precision=0.6)
+    done = project.export(tmp_path / "out")
+    found, text = done.quality, Path(done.card).read_text()
+    assert (found.drawn, found.named, found.trained) == (30, 30, 0)
+    assert found.overall.positive_recall.count == (sample.codes == POSITIVE).sum() - 30
+    assert "On 30 checked images, 30 of them drawn at random" in text
+    assert "had labels before their check" not in text
+    assert "trained on" not in text.split("## Estimated quality")[1].split("##")[0]
+
+
+def test_a_sample_drawn_after_the_training_is_told(world, project, tmp_path):
+    project.train(epochs=2, device="cpu")
+    project.answer(world.answers(project, [*project.ask_validation(30).new], tmp_path / "v.csv"))
+    project.propose()
+    assert "30 images of the sample may have been trained on" in card(project, tmp_path / "out")
+    project.train(epochs=2, device="cpu")
+    project.propose()
+    assert "may have been trained on" not in card(project, tmp_path / "out")
+
+
+def test_a_sample_without_earlier_labels_is_told_to_flatter(world, project, tmp_path):
+    known = project.labels.dense()
+    undo = [Observation(row, int(np.flatnonzero(known[row] == POSITIVE)[0]), "retract", "import") for row in range(60)]
+    project.observe(undo)
+    project.answer(world.answers(project, [*project.ask_validation(30).new], tmp_path / "v.csv"))
+    rows = np.flatnonzero(project.workspace.images.splits() == 0)
+    project.observe([Observation(int(row), int(np.flatnonzero(known[row] == POSITIVE)[0]), "yes") for row in rows])
+    project.train(epochs=2, device="cpu")
+    project.propose()
+    text = card(project, tmp_path / "out")
+    assert "Only 0 of these images had labels before their check." in text
+    assert "expected positives are right LESS often than estimated" in text
+
+
+def test_a_class_that_came_after_the_proposals_is_not_judged(world, project, tmp_path):
+    project.answer(world.answers(project, [*project.ask_validation(30).new], tmp_path / "v.csv"))
+    project.train(epochs=25, learning_rate=0.05, weight_decay=0.01, loss="an", device="cpu")
+    project.propose(precision=0.6)
+    project.add_classes(["late"])
+    project.observe([Observation(int(row), 80, "no", "ann") for row in project.checked()[0]])
+    late = project.export(tmp_path / "out").quality.classes[80]
+    assert (late.positive_precision.count, late.negative_precision.count) == (0, 0)
+
+
+def test_one_annotator_beside_a_file_did_not_give_all_answers(project, tmp_path):
+    project.observe([Observation(0, 3, "no", "ann")])
+    assert "One annotator gave all the answers" not in card(project, tmp_path / "out")
+
+
 def test_the_same_project_gives_the_same_bytes(project, tmp_path):
     project.train(epochs=2, device="cpu")
     project.propose()
@@ -106,3 +166,18 @@ def test_names_cannot_break_the_page(world, tmp_path, name):
     table = [line for line in text.splitlines() if line.startswith("| ")]
     assert len(table) == 3
     assert all(line.replace("\\|", "").count("|") == 8 for line in table)
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("# dora", r"\# dora"),
+        ("- list", r"\- list"),
+        ("1. first", r"1\. first"),
+        ("~~gone~~", r"\~\~gone\~\~"),
+        ("&lt;i&gt;", r"\&lt;i\&gt;"),
+        ("$a$", r"\$a\$"),
+    ],
+)
+def test_names_look_in_markdown_as_they_are(name, written):
+    assert plain(name) == written

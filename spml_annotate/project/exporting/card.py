@@ -140,14 +140,31 @@ def _quality(suggested: Proposed | None, quality: Quality | None) -> _Section:
     if quality is None:
         yield f"Not known: there is no checked sample large enough. To have one, {REMEDY}."
         return
-    yield f"On {quality.images} random images that people checked completely and no model was trained on; thresholds:"
-    yield f"{quality.basis}. Shares with 95 % intervals."
+    yield from _sample(quality)
     yield ""
     yield "| | precision | recall |"
     yield "|---|---|---|"
     every = quality.overall
     yield f"| expected positives | {_share(every.positive_precision)} | {_share(every.positive_recall)} |"
     yield f"| expected negatives | {_share(every.negative_precision)} | {_share(every.negative_recall)} |"
+
+
+def _sample(quality: Quality) -> _Section:
+    """What the estimate rests on, and what makes it better or worse than the exported labels."""
+    yield f"On {quality.images} checked images, {quality.drawn} of them drawn at random; thresholds: {quality.basis}."
+    yield "Shares with 95 % intervals. Cells that were known before the check are not judged, for none is proposed."
+    if quality.basis != "defaults":
+        yield "Half the sample makes more careful thresholds than all of it: the exported proposals reach further."
+    if quality.trained:
+        yield (
+            f"{_count(quality.trained, 'image')} of the sample may have been trained on, being drawn after the "
+            "training: train and propose again for an estimate that cannot flatter."
+        )
+    if quality.named < quality.images / 2:
+        yield (
+            f"Only {quality.named} of these images had labels before their check. Where people have named what is "
+            "easily seen, the rest is harder to tell: there expected positives are right LESS often than estimated."
+        )
 
 
 def _classes(told: Told) -> _Section:

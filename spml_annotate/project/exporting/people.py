@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ def biases(workspace: Workspace, rows: NDArray[np.int64], people: People, confli
     if conflicts:
         policy = workspace.settings.policy
         yield f"Annotators disagree (cells: {conflicts}); the policy `{policy}` has settled them or left them unknown."
-    elif len(people.annotators) == 1:
+    elif len(people.annotators) == 1 and not people.imported:
         yield "One annotator gave all the answers: nothing tells of mistakes that this person makes."
 
 
@@ -129,10 +130,10 @@ def _named_first(workspace: Workspace, matrix: LabelMatrix) -> Iterator[str]:
 
 
 def plain(text: str) -> str:
-    """A name that cannot break a table or a line of Markdown."""
-    for sign in "\\|`*_<>[]":
+    """A name that cannot break a table or a line of Markdown, and looks as it is written."""
+    for sign in "\\|`*_<>[]#~&$":
         text = text.replace(sign, "\\" + sign)
-    return " ".join(text.split())
+    return re.sub(r"^(\d*)([-+.)])", r"\1\\\2", " ".join(text.split()))  # no list inside a list
 
 
 def _counted(numbers: NDArray[np.int32], names: Sequence[str]) -> Counter[str]:

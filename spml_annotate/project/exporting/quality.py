@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from spml_annotate.project.crossfit import propose_on_sample
 from spml_annotate.project.exporting.labels import confidence
 from spml_annotate.project.proposing import Proposed
 from spml_annotate.project.sample import LEAST, REMEDY, Sample, checked_sample
+from spml_annotate.project.scoring import require_model
 from spml_annotate.propose.estimating import student, wilson
 from spml_annotate.propose.thresholds import Thresholds
 from spml_annotate.workspace import Workspace
@@ -42,19 +43,27 @@ class Judged:
 
 @dataclass(frozen=True)
 class Quality:
-    """Estimates on ``images`` checked images by thresholds that are ``basis``; ``classes`` in their order."""
+    """Estimates on ``images`` checked images by thresholds that are ``basis``; ``classes`` in their order.
+
+    ``drawn`` of the images are known to be drawn at random, ``named`` had labels before their check (those are not
+    judged), and ``trained`` were drawn after the model had been trained, which may have seen those labels.
+    """
 
     images: int
     basis: str
     overall: Judged
     classes: tuple[Judged, ...]
+    drawn: int = 0
+    named: int = 0
+    trained: int = 0
 
 
 def quality_of(workspace: Workspace, suggested: Proposed, least: float | None = None) -> Quality | None:
     """Judge proposals made like the suggested ones on the checked sample; None if it is too small to judge by.
 
     Thresholds that the sample calibrated are calibrated anew on one half to judge the other; stated ones are used as
-    they are.
+    they are. Nothing is judged of what was known before the check, as nothing is proposed there, nor of classes that
+    came after the proposals.
 
     Args:
         workspace: the project.
@@ -73,7 +82,23 @@ def quality_of(workspace: Workspace, suggested: Proposed, least: float | None = 
     )
     if least is not None:
         values = np.where(confidence(values, belief) >= np.float32(least), values, np.int8(UNKNOWN))
-    return judge(values, sample.codes, basis)
+    values[:, len(suggested.thresholds.positive) :] = UNKNOWN
+    return replace(
+        judge(values, sample.found, basis),
+        drawn=int(sample.drawn.sum()),
+        named=int((sample.found != sample.codes).any(axis=1).sum()),
+        trained=_trained_on(workspace, sample),
+    )
+
+
+def _trained_on(workspace: Workspace, sample: Sample) -> int:
+    """Images that were drawn for the sample when the current model had been trained: it may know them."""
+    since = float(require_model(workspace).settings["time"])
+    drawn: dict[int, float] = {}
+    for asked in workspace.questions:
+        if asked.purpose == "validation":
+            drawn.setdefault(asked.query.row, asked.time)
+    return sum(drawn.get(row, 0.0) > since for row in sample.rows.tolist())
 
 
 def require_sample(workspace: Workspace) -> None:
