@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spml_annotate.cli.options import echo_json, json_option, seed_option, verbosity
-from spml_annotate.cli.projects import open_project, project_option, share
+from spml_annotate.cli.projects import counted, open_project, project_option, share
 
 if TYPE_CHECKING:
     from spml_annotate.loop.comparing import Compared
@@ -122,13 +122,13 @@ def _show_fit(costs: FittedCosts, per_annotator: bool) -> None:
     for price in fitted.prices:
         before, now = getattr(costs.before, price.name), getattr(costs.prices, price.name)
         if price.fitted:
-            text = f"95 %: {price.low:.3g} to {price.high:.3g}; {price.acts} answers; {before:.3g} before"
+            text = f"95 %: {price.low:.3g} to {price.high:.3g}; {counted(price.acts, 'answer')}; {before:.3g} before"
         else:
             text = f"stays: {price.note}"
         click.echo(f"{price.name:<8} {now:>6.3g} s  {text}")
     for kind in fitted.kinds:
         cut = f", {kind.cut} cut as idle or slips" if kind.cut else ""
-        click.echo(f"{kind.kind:<8} {kind.acts} answers, median {kind.median:.3g} s{cut}")
+        click.echo(f"{kind.kind:<8} {counted(kind.acts, 'answer')}, median {kind.median:.3g} s{cut}")
     for pace in fitted.paces:
         click.echo(f"{pace.annotator}: {pace.factor:.2f} times these seconds ({pace.low:.2f} to {pace.high:.2f})")
         if per_annotator:
@@ -144,7 +144,7 @@ def _show_fit(costs: FittedCosts, per_annotator: bool) -> None:
 
 def _counted(acts: int, left_out: Mapping[str, int]) -> str:
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
-    return f"{acts} measured answers" + (f"; left out: {reasons}" if reasons else "")
+    return counted(acts, "measured answer") + (f"; left out: {reasons}" if reasons else "")
 
 
 @click.command("report-bias")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from spml_annotate.cli.options import echo_json, json_option, settings_for, verbosity
-from spml_annotate.cli.projects import open_project, project_option
+from spml_annotate.cli.projects import counted, open_project, project_option
 
 if TYPE_CHECKING:
     from spml_annotate.project import Project
@@ -146,11 +146,11 @@ def _outline(done: Exported) -> Iterator[str]:
     strange = any(count.model_positive or count.model_negative or count.assumed_negative for count in done.classes)
     others = "labels that nobody gave" if strange else "proposals"
     yield (
-        f"{done.images} images with {done.human} labels of people and {done.proposals} {others} in {done.path} "
-        f"({done.format})"
+        f"{counted(done.images, 'image')} with {counted(done.human, 'label')} of people and {done.proposals} {others} "
+        f"in {done.path} ({done.format})"
     )
     for why, count in done.left_out.items():
-        yield f"{count} images left out: {why}"
+        yield f"{counted(count, 'image')} left out: {why}"
 
 
 def _per_class(done: Exported) -> Iterator[str]:
@@ -174,7 +174,7 @@ def _per_class(done: Exported) -> Iterator[str]:
 def _lacking(what: str, counts: list[ClassCount], classes: int) -> Iterator[str]:
     if counts:
         names = ", ".join(count.name for count in counts[:SHOWN]) + (", ..." if len(counts) > SHOWN else "")
-        yield f"{len(counts)} of {classes} classes have {what}: {names}"
+        yield f"{len(counts)} of {counted(classes, 'class')} {'has' if len(counts) == 1 else 'have'} {what}: {names}"
 
 
 def _precision(done: Exported) -> Iterator[str]:
@@ -185,7 +185,7 @@ def _precision(done: Exported) -> Iterator[str]:
     found = done.quality.overall
     yield f"expected positives: precision {_share(found.positive_precision)}, recall {_share(found.positive_recall)}"
     yield f"expected negatives: precision {_share(found.negative_precision)}, recall {_share(found.negative_recall)}"
-    yield f"estimated on {done.quality.images} checked images, thresholds {done.quality.basis}"
+    yield f"estimated on {counted(done.quality.images, 'checked image')}, thresholds {done.quality.basis}"
 
 
 def _share(share: Share) -> str:
@@ -201,7 +201,7 @@ def _remarks(done: Exported) -> Iterator[str]:
     if done.unproposed:
         yield f"nothing was proposed with model {done.unproposed} yet: spml-annotate propose, then export again"
     if done.disagreements:
-        yield f"{done.disagreements} cells on which annotators disagree are listed in {done.conflicts}"
+        yield f"listed in {done.conflicts}: {counted(done.disagreements, 'cell')} on which annotators disagree"
 
 
 @click.command()

@@ -17,7 +17,7 @@ from spml_annotate.cli.options import (
     settings_for,
     verbosity,
 )
-from spml_annotate.cli.projects import annotator_option, duration, open_project, parse_budget, project_option
+from spml_annotate.cli.projects import annotator_option, counted, duration, open_project, parse_budget, project_option
 from spml_annotate.cli.studio import reach, studio_options
 from spml_annotate.errors import SettingError
 
@@ -105,15 +105,16 @@ def import_labels(
         echo_json(asdict(done))
         return
     click.echo(
-        f"{done.labels} labels on {done.images} images ({done.positives} yes, {done.negatives} no): {done.new} new, "
+        f"{counted(done.labels, 'label')} on {counted(done.images, 'image')} ({done.positives} yes, "
+        f"{done.negatives} no): {done.new} new, "
         f"{done.labels - done.new} were there already"
     )
     if done.left_out:
-        click.echo(f"{done.left_out} labels left out: their images are not in the project")
+        click.echo(f"{counted(done.left_out, 'label')} left out: their images are not in the project")
     if done.proposals:
-        click.echo(f"{done.proposals} proposals in the file were left out: they are nobody's answer")
+        click.echo(f"{counted(done.proposals, 'proposal')} in the file left out: nobody's answer")
     if done.moved:
-        click.echo(f"{done.moved} images changed their split")
+        click.echo(f"{counted(done.moved, 'image')} changed the split")
 
 
 def _note_proposals(file: Path, kind: str) -> None:
@@ -245,9 +246,9 @@ def _to_label_studio(
 
 def _show(asking: Asking, lines: list[dict[str, Any]], out: Path | None, tasks: dict[str, Any]) -> None:
     if asking.drawn:
-        click.echo(f"{asking.drawn} random images set aside as the checked sample; they are never trained on")
+        click.echo(f"{counted(asking.drawn, 'random image')} set aside as the checked sample, never trained on")
     again = f" ({len(asking.again)} of them were open already)" if asking.again else ""
-    click.echo(f"{len(lines)} questions{again}, about {duration(asking.seconds)} of a person's time")
+    click.echo(f"{counted(len(lines), 'question')}{again}, about {duration(asking.seconds)} of a person's time")
     for line in lines[:SHOWN]:
         labels = line["labels"]
         some = ", ".join(labels[:6]) + (f", ... ({len(labels)} classes)" if len(labels) > 6 else "")
@@ -260,7 +261,10 @@ def _show(asking: Asking, lines: list[dict[str, Any]], out: Path | None, tasks: 
         extras = [f"{done['known']} were there already"] if done["known"] else []
         extras += [f"{done['hidden']} shown blank"] if done["hidden"] else []
         extras += [f"{done['negatives']} with proposed negatives"] if done.get("negatives") else []
-        click.echo(f"{kind}: {done['new']} new tasks at {done['url']}" + (f" ({', '.join(extras)})" if extras else ""))
+        click.echo(
+            f"{kind}: {counted(done['new'], 'new task')} at {done['url']}"
+            + (f" ({', '.join(extras)})" if extras else "")
+        )
     if lines and not asking.new:
         click.echo("nothing new was asked: what is open comes first; answer that, or ask for more")
     if lines:
@@ -331,7 +335,8 @@ def answer(file: Path | None, limit: int | None, annotator: str, folder: Path, a
     already = done["answers"] - done.get("new", done["answers"])
     known = f" ({already} were there already)" if already else ""
     click.echo(
-        f"{done['questions']} questions, {done['answers']} answers stored{known}; {done['open']} questions are open"
+        f"{counted(done['questions'], 'question')}, {counted(done['answers'], 'answer')} stored{known}; "
+        f"{counted(done['open'], 'question')} {'is' if done['open'] == 1 else 'are'} open"
     )
 
 

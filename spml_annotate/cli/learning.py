@@ -19,7 +19,7 @@ from spml_annotate.cli.options import (
     threads_option,
     verbosity,
 )
-from spml_annotate.cli.projects import open_project, parse_numbers, project_option, share
+from spml_annotate.cli.projects import counted, open_project, parse_numbers, project_option, share
 from spml_annotate.errors import SettingError
 
 if TYPE_CHECKING:
@@ -80,7 +80,10 @@ def embed(
     if as_json:
         echo_json(asdict(done))
         return
-    click.echo(f"{done.new} images embedded with {done.backbone}; {done.images} images have {done.width} features each")
+    click.echo(
+        f"{counted(done.new, 'image')} embedded with {done.backbone}; "
+        f"{counted(done.images, 'image')} in all, {done.width} features each"
+    )
     for name, reason in done.unreadable[:SHOWN]:
         click.echo(f"  unreadable: {name}: {reason}")
     if len(done.unreadable) > SHOWN:
@@ -148,17 +151,19 @@ def train(
 
 def _show_training(done: Trained, checked: int) -> None:
     read = ", read as unknown where the method allows" if done.as_published else ""
+    positives, negatives = counted(done.positives, "known positive"), counted(done.negatives, "known negative")
     click.echo(
-        f"model {done.version}: {done.loss} on {done.images} images ({done.positives} known positives, "
-        f"{done.negatives} known negatives{read}), k = {done.expected_positives:.2f} ({done.expected_positives_from})"
+        f"model {done.version}: {done.loss} on {counted(done.images, 'image')} ({positives}, {negatives}{read}), "
+        f"k = {done.expected_positives:.2f} ({done.expected_positives_from})"
     )
     if done.validation_map is None:
         click.echo(f"epoch {done.epoch} of {done.epochs}: the last one, for {_no_sample(checked)} to choose by")
         click.echo("next: spml-annotate ask --validation 200 (to know how good it is), or spml-annotate ask")
         return
     click.echo(
-        f"epoch {done.epoch} of {done.epochs}: the best by mAP {done.validation_map:.3f} on {done.validation_images} "
-        f"checked images ({done.left_out} classes without a positive there left out)"
+        f"epoch {done.epoch} of {done.epochs}: the best by mAP {done.validation_map:.3f} on "
+        f"{counted(done.validation_images, 'checked image')} "
+        f"({counted(done.left_out, 'class')} without a positive there left out)"
     )
     click.echo("next: spml-annotate propose, or spml-annotate ask")
 
@@ -234,7 +239,7 @@ def _basis(facts: dict[str, Any], checked: int) -> str:
         else f"; no threshold reaches a precision of {facts['wanted_precision']:g} surely enough"
     )
     return (
-        f"thresholds: from {facts['checked_images']} checked images ({counts['own']} classes on their own, "
+        f"thresholds: from {counted(facts['checked_images'], 'checked image')} ({counts['own']} classes on their own, "
         f"{counts['pooled']} together, {counts['default']} by default){none}"
     )
 
@@ -310,10 +315,13 @@ def evaluate(split: str, precision: float, seed: int, folder: Path, as_json: boo
 
 
 def _show_evaluation(done: Evaluated) -> None:
-    click.echo(f"model {done.model} on {done.images} checked {done.split} images ({done.waiting} not yet checked)")
+    click.echo(
+        f"model {done.model} on {counted(done.images, f'checked {done.split} image')} ({done.waiting} not yet checked)"
+    )
     note = "; its epoch was chosen on them, which flatters a little" if done.epoch_chosen_here else ""
     click.echo(
-        f"  mAP  {share(done.map)}  over {done.classes} classes ({done.left_out} without a positive left out){note}"
+        f"  mAP  {share(done.map)}  over {counted(done.classes, 'class')} "
+        f"({done.left_out} without a positive left out){note}"
     )
     click.echo(f"  CF1  {share(done.class_f1)}   OF1  {share(done.overall_f1)}  (at 0.5)")
     for what, count, precision, recall in (

@@ -76,6 +76,15 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, which is given for one: ``1 image``, ``2 images``, ``0 classes``."""
+    if number == 1:
+        return f"1 {noun}"
+    if noun.endswith("y"):
+        return f"{number} {noun[:-1]}ies"
+    return f"{number} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
 def share(value: float | None) -> str:
     """A number with three digits after the point, or a dash."""
     return "-" if value is None or value != value else f"{value:.3f}"

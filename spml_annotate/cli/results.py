@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from spml_annotate.cli.options import echo_json, json_option, verbosity
-from spml_annotate.cli.projects import duration, open_project, project_option, share
+from spml_annotate.cli.projects import counted, duration, open_project, project_option, share
 
 if TYPE_CHECKING:
     from spml_annotate.project import Status
@@ -47,22 +47,24 @@ def _lines(now: Status) -> list[tuple[str, str]]:
     model = "none"
     if now.model is not None and now.metrics is not None:
         quality = share(now.metrics["validation_map"])
-        model = f"{now.model}, {now.metrics['loss']}, validation mAP {quality}, {now.answers_since_model} answers since"
+        since = counted(now.answers_since_model, "answer")
+        model = f"{now.model}, {now.metrics['loss']}, validation mAP {quality}, {since} since"
     return [
         ("project", f"{now.name} in {now.folder}"),
-        ("images", f"{now.images} ({splits}); {now.duplicates} exact copies, {now.unreadable} unreadable"),
+        ("images", f"{now.images} ({splits}); {counted(now.duplicates, 'exact copy')}, {now.unreadable} unreadable"),
         (
             "features",
-            f"{now.embedded} of {now.images} images embedded" + (f" ({now.features})" if now.features else ""),
+            f"{now.embedded} of {counted(now.images, 'image')} embedded"
+            + (f" ({now.features})" if now.features else ""),
         ),
         ("classes", str(now.classes)),
         ("known", known),
         ("per image", f"{kinds} (none known, one positive, positives, both signs, everything)"),
-        ("answers", f"{people}; {now.hours:.2f} hours; {now.conflicts} disagreements"),
-        ("checked", f"{now.checked} validation images ({now.waiting_checks} wait)"),
+        ("answers", f"{people}; {now.hours:.2f} hours; {counted(now.conflicts, 'disagreement')}"),
+        ("checked", f"{counted(now.checked, 'validation image')} ({now.waiting_checks} wait)"),
         ("k", f"{now.expected_positives:.2f} positives per image ({now.expected_positives_from})"),
         ("model", model),
-        ("open", f"{now.open_questions} questions, about {duration(now.open_seconds)}"),
+        ("open", f"{counted(now.open_questions, 'question')}, about {duration(now.open_seconds)}"),
         ("next", now.next),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -14,7 +15,8 @@ import click
     envvar="SPML_PROJECT",
     show_envvar=True,
     type=click.Path(path_type=Path),
-    help="Folder of the project to serve. [default: one is made below MODEL_DIR for each Label Studio project]",
+    help="Folder of the project to serve. [default: the current folder if it is one, unless MODEL_DIR is set; else one "
+    "is made below MODEL_DIR for each Label Studio project]",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for all.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen at. [default: PORT, or 9090]")
@@ -33,5 +35,8 @@ def serve(folder: Path | None, host: str, port: int | None, model_dir: Path | No
     BASIC_AUTH_PASS protect this server. docs/label-studio.md lists all variables.
     """
     from spml_annotate.server.serving import serve_until_stopped
+    from spml_annotate.workspace.folder import SETTINGS
 
+    if folder is None and model_dir is None and "MODEL_DIR" not in os.environ and Path(SETTINGS).is_file():
+        folder = Path()  # its models/ would be taken for a folder of projects
     serve_until_stopped(folder, host, port=port, model_dir=model_dir, log_level=log_level)

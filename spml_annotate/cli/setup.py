@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from spml_annotate.cli.options import echo_json, json_option, verbosity
-from spml_annotate.cli.projects import SPLITS, open_project, project_option
+from spml_annotate.cli.projects import SPLITS, counted, open_project, project_option
 from spml_annotate.errors import DataError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def init(folder: Path, classes: str, name: str, as_json: bool) -> None:
         if as_json:
             echo_json({"folder": str(folder), "name": project.workspace.settings.name, "classes": count})
             return
-        click.echo(f"made the project {project.workspace.settings.name} in {folder}: {count} classes")
+        click.echo(f"made the project {project.workspace.settings.name} in {folder}: {counted(count, 'class')}")
         click.echo(f"next: spml-annotate images add FOLDER --project {folder}")
 
 
@@ -99,20 +99,20 @@ def add(sources: tuple[Path, ...], split: str, prefix: str, folder: Path, as_jso
     if as_json:
         echo_json(asdict(added))
         return
-    click.echo(f"{added.new} images added, {added.known} were there already; the project has {added.images}")
-    _some("exact copies", [f"{copy} = {first}" for copy, first in added.duplicates])
+    click.echo(f"{counted(added.new, 'image')} added, {added.known} were there already; the project has {added.images}")
+    _some("exact copy", [f"{copy} = {first}" for copy, first in added.duplicates])
     if added.others:
         kinds = ", ".join(sorted({Path(name).suffix.lower() for name in added.others}))
         click.echo(
-            f"{len(added.others)} pictures of kinds that are not read ({kinds}) left out, such as {added.others[0]}; "
-            "convert them to JPEG or PNG"
+            f"{counted(len(added.others), 'picture')} of kinds that are not read ({kinds}) left out, such as "
+            f"{added.others[0]}; convert them to JPEG or PNG"
         )
-    _some("unreadable", [f"{name}: {reason}" for name, reason in added.unreadable])
+    _some("unreadable file", [f"{name}: {reason}" for name, reason in added.unreadable])
 
 
 def _some(what: str, lines: list[str]) -> None:
     if lines:
-        click.echo(f"{len(lines)} {what}:")
+        click.echo(f"{counted(len(lines), what)}:")
         for line in lines[:SHOWN]:
             click.echo(f"  {line}")
         if len(lines) > SHOWN:
@@ -158,7 +158,7 @@ def list_(split: str | None, unreadable: bool, folder: Path, as_json: bool) -> N
 def move(old: Path, new: Path, folder: Path) -> None:
     """Say that the images in the folder OLD lie in the folder NEW now."""
     with open_project(folder) as project:
-        click.echo(f"{project.move_images(old, new)} images lie in {new} now")
+        click.echo(f"now in {new}: {counted(project.move_images(old, new), 'image')}")
 
 
 @click.group()
@@ -175,7 +175,7 @@ def add_classes(names: tuple[str, ...], folder: Path) -> None:
     with open_project(folder) as project:
         project.add_classes(names)
         _note_lookalikes(project.taxonomy.names)
-        click.echo(f"the project has {len(project.taxonomy)} classes now; train again to teach the new ones")
+        click.echo(f"the project has {counted(len(project.taxonomy), 'class')} now; train again to teach the new ones")
 
 
 @classes.command("rename")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from spml_annotate.cli.options import echo_json, json_option, verbosity
-from spml_annotate.cli.projects import open_project, project_option
+from spml_annotate.cli.projects import counted, open_project, project_option
 from spml_annotate.errors import SettingError
 
 if TYPE_CHECKING:
@@ -196,8 +196,9 @@ def sync(watch: float | None, url: str, token: str, folder: Path, as_json: bool)
 def _show_pulled(done: dict[str, Pulled]) -> None:
     for name, pulled in done.items():
         click.echo(
-            f"{name}: {pulled.tasks} tasks looked at, {pulled.acts} annotations changed, {pulled.answers} answers "
-            f"stored, {pulled.new_images} new images" + (f", {pulled.waiting} wait" if pulled.waiting else "")
+            f"{name}: {counted(pulled.tasks, 'task')} looked at, {counted(pulled.acts, 'annotation')} changed, "
+            f"{counted(pulled.answers, 'answer')} stored, {counted(pulled.new_images, 'new image')}"
+            + (f", {pulled.waiting} wait" if pulled.waiting else "")
         )
         for task, reason in pulled.broken[:5]:
             click.echo(f"  task {task}: {reason}")
@@ -234,7 +235,9 @@ def push(again: bool, url: str, token: str, folder: Path, as_json: bool) -> None
     if as_json:
         echo_json({"version": done.version, "tasks": done.pushed.tasks, "sent": sent, "note": done.note})
         return
-    click.echo(f"version {done.version}: {sent} predictions sent, {done.pushed.tasks} tasks in order")
+    click.echo(
+        f"version {done.version}: {counted(sent, 'prediction')} sent, {counted(done.pushed.tasks, 'task')} in order"
+    )
 
 
 def _replace(folder: Path, links: LinkStore, link: int, client: StudioClient, settings: StudioSettings) -> int:

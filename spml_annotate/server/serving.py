@@ -43,7 +43,9 @@ def serve_until_stopped(
         backend = Backend(settings, folder)
         backend.open()
         place = f"http://{host}:{listener.getsockname()[1]}"
-        logger.info("spml-annotate %s serves %s at %s", __version__, folder or settings.model_dir, place)
+        logger.info("spml-annotate %s serves %s at %s", __version__, (folder or settings.model_dir).resolve(), place)
+        if folder is None:
+            logger.info("no --project is given: one is made there for each Label Studio project that connects")
         if not settings.url or not settings.token:
             logger.warning(
                 "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not both set: without them no answers, and maybe no "

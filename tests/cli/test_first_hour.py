@@ -155,7 +155,7 @@ def test_answers_with_semicolons(small, tmp_path):
 
 def test_whole_paths_of_this_machine_are_matched(small, tmp_path):
     (tmp_path / "labels.csv").write_text(f"image,label\n{tmp_path}/pictures/sub/a.png,cat\n")
-    assert run("import-labels", tmp_path / "labels.csv", "--project", small).startswith("1 labels on 1 images")
+    assert run("import-labels", tmp_path / "labels.csv", "--project", small).startswith("1 label on 1 image ")
     with Project(small) as project:
         assert project.labels.dense()[list(project.image_ids).index("sub/a.png")].tolist() == [1, -1, -1]
 
@@ -214,7 +214,7 @@ def test_unreadable_pictures_do_not_stop_an_export(small, tmp_path):
     (more / "phone.heic").write_bytes(b"ftypheic")
     draw(more, "good.png")
     said = run("images", "add", more, "--project", small)
-    assert "1 pictures of kinds that are not read (.heic) left out, such as phone.heic; convert them" in said
+    assert "1 picture of kinds that are not read (.heic) left out, such as phone.heic; convert them" in said
     assert "  text.jpg: this is not a picture in a format that can be read; convert it to PNG" in said
     for form in ("coco", "voc", "huggingface"):
         said = run("export", tmp_path / form, "--format", form, "--project", small)
@@ -236,8 +236,9 @@ def test_errors_of_an_export_name_the_place_that_was_asked_for(small, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_export_over_a_whole_disk_is_refused_at_once(small):
-    assert "which no export wrote" in run("export", Path(small.anchor), "--project", small, code=2)
+@pytest.mark.parametrize("place", [".", "..", Path(Path.cwd().anchor)])
+def test_an_export_over_a_whole_disk_or_folder_is_refused_at_once(small, place):
+    assert "name a file or folder in it" in run("export", place, "--project", small, code=2)
 
 
 def test_empty_class_names_are_refused(tmp_path):

@@ -5,12 +5,15 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 from spml_annotate.cli import main
+from spml_annotate.cli.projects import counted
+from spml_annotate.server import serving
 
 
 def run(*arguments, code=0):
@@ -86,3 +89,37 @@ def test_a_link_to_a_folder_above_is_a_loop(tmp_path):
     assert "the project has 3" in said
     listed = run("images", "list", "--project", tmp_path / "p").splitlines()
     assert [line.split("\t")[0] for line in listed] == ["a.png", "elsewhere/theirs.png", "sub/b.png"]
+
+
+def test_one_of_a_thing_is_not_called_several(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (20, 20)).save(tmp_path / "pictures" / "a.png")
+    assert run("init", tmp_path / "p", "--classes", "cat,").splitlines()[0].endswith(": 1 class")
+    assert "1 image added" in run("images", "add", tmp_path / "pictures", "--project", tmp_path / "p")
+    (tmp_path / "labels.csv").write_text("image,label\na.png,cat\n")
+    assert "1 label on 1 image (" in run("import-labels", tmp_path / "labels.csv", "--project", tmp_path / "p")
+    assert "1 of 1 class has no negative" in run("export", tmp_path / "out", "--project", tmp_path / "p")
+    Image.new("RGB", (20, 20)).save(tmp_path / "pictures" / "b.png")
+    assert "\n1 exact copy:\n" in run("images", "add", tmp_path / "pictures", "--project", tmp_path / "p")
+    assert "0 questions" in run("status", "--project", tmp_path / "p")
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "said"),
+    [(1, "class", "1 class"), (2, "class", "2 classes"), (0, "copy", "0 copies"), (3, "image", "3 images")],
+)
+def test_nouns_with_numbers(number, noun, said):
+    assert counted(number, noun) == said
+
+
+def test_serve_in_the_folder_of_a_project_serves_it(piped, monkeypatch):
+    served = []
+    monkeypatch.setattr(serving, "serve_until_stopped", lambda folder, *_, **__: served.append(folder))
+    monkeypatch.delenv("MODEL_DIR", raising=False)
+    monkeypatch.delenv("SPML_PROJECT", raising=False)
+    monkeypatch.chdir(piped)
+    run("serve")
+    run("serve", "--model-dir", "elsewhere")
+    monkeypatch.chdir(piped.parent)
+    run("serve")
+    assert served == [Path(), None, None]

@@ -123,7 +123,7 @@ def test_create_label_sync_push_doctor(project, label_studio):
         client.annotate(task, [{**region, "value": {"choices": [name]}}], lead_time=2.0)
     synced = run("sync", "--project", folder, environment=given)
     assert synced.exit_code == 0, synced.output
-    assert "1 answers stored" in synced.output
+    assert "1 answer stored" in synced.output
     assert len(project.workspace.log) == before + 1
     same = run("sync", "--project", folder, "--json", environment=given)
     assert json.loads(same.stdout)["main"]["answers"] == 0

@@ -163,7 +163,7 @@ def test_the_end_of_the_input_stops(project):
     put(project, *(Query(3, (label,), "verify") for label in labels))
     result = CliRunner().invoke(main, ["answer", "--project", str(project.workspace.root)], input="y\n")
     assert result.exit_code == 0
-    assert "1 questions, 1 answers stored; 1 questions are open" in result.stdout
+    assert "1 question, 1 answer stored; 1 question is open" in result.stdout
     assert "00003.png" in result.stdout
 
 

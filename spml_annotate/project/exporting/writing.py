@@ -38,6 +38,10 @@ def check_place(out: Path, is_folder: bool, project: Path) -> None:
         is_folder: which of the two it is.
         project: the folder of the project, whose own files no export replaces.
     """
+    if out.name in ("", ".."):  # the present folder, one above, or a whole disk: nothing can lie beside those
+        raise DataError(
+            f"{out}: nothing can be written over this folder; name a file or folder in it, such as labelled"
+        )
     sides = [beside(out, ending) for ending in SIDES]
     for path in (out, *sides):
         if _belongs_to(path, project):
