@@ -104,6 +104,11 @@ def test_every_output_shown_is_that_of_a_block():
             assert all(block.shown != "" for block in page.blocks), name
 
 
+def test_the_first_page_leads_to_every_other():
+    first = (DOCS / "index.md").read_text("utf-8")
+    assert [name for name in PAGES if name != "index.md" and f"]({name})" not in first] == []
+
+
 def test_every_command_has_a_page():
     assert {path.stem for path in VERBS.glob("*.md")} == set(main.commands)
 

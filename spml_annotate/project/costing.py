@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from spml_annotate.acquire.cost import Prices
+from spml_annotate.acquire.cost import PRICES, Prices
 from spml_annotate.acquire.fitting import LEAST, USUAL, Fit, fit_prices
 from spml_annotate.errors import DataError
 from spml_annotate.project.measuring import Measured, measured_acts
 from spml_annotate.stores.atomic import write_text
 from spml_annotate.workspace import Workspace
+
+_IMPLAUSIBLE = 0.25
+"""Share of the lowest published price of an action below which nobody believes a fit."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,13 @@ def _warnings(fit: Fit, measured: Measured, least: int) -> tuple[str, ...]:
         found.append(f"only {fit.acts} measured answers: intervals are wide; fit again once there are {USUAL}")
     if not fit.seconds:
         found.append(f"no price was paid by {least} acts that tell it: every price stays as it is")
+    found += [
+        f"`{price.name}` comes out at {price.seconds:.2g} s, and nobody is known to be faster than "
+        f"{PRICES[price.name].low:g} s: were these times measured? seconds that were made up mislead `ask`; the table "
+        "[seconds] of spml.toml takes better ones"
+        for price in fit.prices
+        if price.fitted and price.seconds < _IMPLAUSIBLE * PRICES[price.name].low
+    ]
     if measured.picks_shown and next(price.fitted for price in fit.prices if price.name == "pick"):
         found.append(
             f"{measured.picks_shown} of {measured.picks} picks took a class that was proposed, and others may have "

@@ -219,6 +219,19 @@ def test_ask_uses_them_and_prices_set_by_hand_stay_where_the_log_is_silent(blank
     assert [question.query.seconds for question in asked.new] == [costs.prices.pick] * 10
 
 
+def test_a_price_that_nobody_can_keep_is_doubted(blank):
+    for row in range(40):
+        blank.observe(stream(row, [3], seconds=0.02))
+    costs = fit_costs(blank.workspace)
+    assert any("`pick` comes out at 0.02 s" in line and "spml.toml" in line for line in costs.warnings)
+
+
+def test_a_price_of_somebody_quick_is_not_doubted(blank):
+    for row in range(40):
+        blank.observe(stream(row, [3], seconds=1.0))
+    assert not any("comes out at" in line for line in fit_costs(blank.workspace).warnings)
+
+
 def test_too_few_acts_change_nothing(blank):
     for row in range(10):
         blank.observe(stream(row, [3]))
