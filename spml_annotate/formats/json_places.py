@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spml_annotate.errors import DataError
-from spml_annotate.formats.text import at, read_text
+from spml_annotate.formats.text import at, read_text, unreadable
 
 Key = int | str
 
@@ -27,6 +27,20 @@ def read_json(path: Path) -> Any:  # noqa: ANN401  (whatever the file holds)
         raise at(path, error.lineno, f"this is not JSON ({error.msg}); the file may be cut off") from None
     except RecursionError:
         raise DataError(f"{path}: lists within lists without end; this is no file of labels") from None
+
+
+def begins_as_json(path: Path) -> bool:
+    """Whether a file begins with an object or a list, or with nothing at all.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            begins = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
+    except OSError as error:
+        raise unreadable(path, error) from None
+    return begins[:1] in (b"", b"[", b"{")
 
 
 @dataclass(frozen=True)

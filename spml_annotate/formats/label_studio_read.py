@@ -13,7 +13,6 @@ from spml_annotate.formats.collect import LabelCollector
 from spml_annotate.formats.export import PROPOSAL, LabelTable
 from spml_annotate.formats.huggingface_read import split_of
 from spml_annotate.formats.images import list_images
-from spml_annotate.formats.label_studio_min import from_min
 from spml_annotate.formats.label_studio_write import META
 from spml_annotate.labels import NEGATIVE, POSITIVE
 from spml_annotate.studio.annotations import Given, read_annotation
@@ -73,11 +72,9 @@ class TaskReader:
         Raises:
             DataError: if it is none, or names a choice that is no class.
         """
-        if isinstance(task, Mapping) and "annotation_id" in task and "data" not in task:
-            task = from_min(task, self._control)
         data = task.get("data") if isinstance(task, Mapping) else None
         if not isinstance(task, Mapping) or not isinstance(data, Mapping):
-            raise DataError("this is no task with 'data'; export the project in the format JSON, not CSV")
+            raise DataError("this is no task with 'data'; export the project in the format JSON")
         split = data.get("split")
         row = self._collector.image(self._image(data), split_of(split) if isinstance(split, str) else "train")
         predictions = [entry for entry in _list(task, "predictions") if isinstance(entry, Mapping)]

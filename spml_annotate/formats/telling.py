@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from spml_annotate.errors import DataError, SettingError
 from spml_annotate.formats import FORMATS
+from spml_annotate.formats.label_studio_min import COLUMNS as LABEL_STUDIO
 from spml_annotate.formats.losing import SIDE_COLUMNS
 from spml_annotate.formats.text import read_records, unreadable
 
@@ -33,13 +34,13 @@ _COCO = (
     "*/_annotations.coco.json",
     "_annotations.coco.json",
 )
-_KEYS: Mapping[str, frozenset[str]] = MappingProxyType(
-    {
-        "coco": frozenset({"images"}),
-        "datumaro": frozenset({"items"}),
-        "label-studio": frozenset({"data", "annotations"}),
-        "fiftyone": frozenset({"samples"}),
-    }
+_KEYS: tuple[tuple[str, frozenset[str]], ...] = (
+    ("coco", frozenset({"images"})),
+    ("datumaro", frozenset({"items"})),
+    ("label-studio", frozenset({"data", "annotations"})),
+    ("label-studio", frozenset({"data", "predictions"})),
+    ("label-studio", frozenset({"annotation_id", "annotator"})),
+    ("fiftyone", frozenset({"samples"})),
 )
 """Keys of an object in JSON that only one format has; looked for in this order."""
 _TOKENS = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?|([\[\]{}])')
@@ -118,6 +119,8 @@ def _of_table(path: Path) -> str:
     if header is not None and tuple(header.fields) == SIDE_COLUMNS:
         raise DataError(f"{path}: this lies beside an export and lists proposals, too; name the export itself")
     names = {name.strip() for name in header.fields} if header is not None else set()
+    if names >= LABEL_STUDIO:
+        return "label-studio"
     return "open-images" if {"ImageID", "LabelName"} <= names else "csv"
 
 
@@ -135,7 +138,7 @@ def _of_object(path: Path) -> str | None:
     """By the keys that stand near the beginning; what has none of them there, but goes on, may still be COCO."""
     begins = _begins(path)
     keys = _keys(begins, depth=1)
-    told = next((name for name, its in _KEYS.items() if its <= keys), None)
+    told = next((name for name, its in _KEYS if its <= keys), None)
     goes_on = len(begins) > _FIRST // 2
     return told or ("coco" if goes_on or keys & {"annotations", "categories"} else None)
 
