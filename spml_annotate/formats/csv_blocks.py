@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spml_annotate.errors import DataError
-from spml_annotate.formats.text import Record, separator_of, unreadable
+from spml_annotate.formats.text import Layout, Record, layout_of, unreadable
 from spml_annotate.progress import progress
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LARGE = 1 << 20
 """Bytes from which on a file is worth the start-up of the block reader."""
 _BLOCK = 1 << 24
-_NEWLINE, _COMMA, _QUOTE, _DOUBLED = b'\n,"\0'
+_NEWLINE, _QUOTE, _DOUBLED = b'\n"\0'
 _MARK = "\ufeff".encode()
 
 
@@ -46,6 +46,10 @@ class Block:
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
+    def without_first(self, count: int) -> Block:
+        """The same lines without their first columns."""
+        return Block(self._table.select(range(count, self._table.num_columns))) if count else self
+
     def words(self, column: int) -> Words:
         """A column as texts, as they stand in the file."""
         found = self._table[column].unify_dictionaries().combine_chunks()
@@ -60,8 +64,8 @@ class Block:
 
 
 def is_large(path: Path) -> bool:
-    """Whether a file is worth reading in blocks; one with other separators than commas is read record by record."""
-    return path.is_file() and path.stat().st_size >= LARGE and separator_of(path) == ","
+    """Whether a file is worth reading in blocks."""
+    return path.is_file() and path.stat().st_size >= LARGE
 
 
 def read_blocks(path: Path, header: Record, numbers: Collection[int] = ()) -> Iterator[Block]:
@@ -75,22 +79,24 @@ def read_blocks(path: Path, header: Record, numbers: Collection[int] = ()) -> It
     Raises:
         DataError: if the file is missing, or anything in it is unusual.
     """
+    layout = layout_of(path)
     total = -(-path.stat().st_size // _BLOCK)
     try:
         with path.open("rb") as file:
-            _skip(file, path, header)
+            _skip(file, path, header, layout)
             for lines in progress(_cut(file, path), total=total, what=f"reading {path.name}"):
-                block = _parsed(lines, len(header.fields), numbers, path)
+                block = _parsed(lines, len(header.fields), numbers, path, layout.separator)
                 if len(block):
                     yield block
     except OSError as error:
         raise unreadable(path, error) from None
 
 
-def _skip(file: BinaryIO, path: Path, header: Record) -> None:
+def _skip(file: BinaryIO, path: Path, header: Record, layout: Layout) -> None:
     first = file.readline().removeprefix(_MARK)
+    first = file.readline() if layout.stated else first
     try:
-        fields = next(csv.reader([first.decode()]), [])
+        fields = next(csv.reader([first.decode()], delimiter=layout.separator), [])
     except (UnicodeDecodeError, csv.Error):
         fields = []
     if fields != header.fields:
@@ -114,14 +120,14 @@ def _cut(file: BinaryIO, path: Path) -> Iterator[bytes]:
         yield rest
 
 
-def _parsed(lines: bytes, width: int, numbers: Collection[int], path: Path) -> Block:
+def _parsed(lines: bytes, width: int, numbers: Collection[int], path: Path, separator: str) -> Block:
     import pyarrow as pa
 
     arrow_csv: Any = import_module("pyarrow.csv")  # its names are not exported in the eyes of a type checker
     quotes = b'"' in lines
     if b"\r" in lines and not quotes:
         lines = lines.replace(b"\r\n", b"\n")
-    if b"\r" in lines or b"\0" in lines or lines.startswith(_MARK) or (quotes and not _sound(lines)):
+    if b"\r" in lines or b"\0" in lines or lines.startswith(_MARK) or (quotes and not _sound(lines, ord(separator))):
         raise _unusual(path, "its quotes or line ends are unusual")
     names = [str(place) for place in range(width)]
     kinds = [pa.float64() if place in numbers else pa.dictionary(pa.int32(), pa.string()) for place in range(width)]
@@ -129,7 +135,7 @@ def _parsed(lines: bytes, width: int, numbers: Collection[int], path: Path) -> B
         table = arrow_csv.read_csv(
             pa.py_buffer(lines),
             read_options=arrow_csv.ReadOptions(column_names=names),
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=quotes),
+            parse_options=arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=quotes),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict(zip(names, kinds, strict=True)), null_values=[""], strings_can_be_null=False
             ),
@@ -141,16 +147,17 @@ def _parsed(lines: bytes, width: int, numbers: Collection[int], path: Path) -> B
     return Block(table)
 
 
-def _sound(lines: bytes) -> bool:
+def _sound(lines: bytes, separator: int) -> bool:
     """Whether every quote opens or closes a whole field, or is one of two in the middle of one."""
     marked = np.frombuffer(b"\n" + lines.replace(b'""', b"\0\0") + b"\n", dtype=np.uint8)
     quotes, doubled = np.flatnonzero(marked == _QUOTE), np.flatnonzero(marked == _DOUBLED)
     bare = doubled[np.searchsorted(quotes, doubled) % 2 == 0]  # an empty field in quotes, if all is well
     if len(quotes) % 2:
         return False
+    ends = (_NEWLINE, separator)
     before = np.concatenate((quotes[::2], bare[::2])) - 1
     after = np.concatenate((quotes[1::2], bare[1::2])) + 1
-    return bool(np.isin(marked[before], (_NEWLINE, _COMMA)).all() and np.isin(marked[after], (_NEWLINE, _COMMA)).all())
+    return bool(np.isin(marked[before], ends).all() and np.isin(marked[after], ends).all())
 
 
 def _unusual(path: Path, why: str) -> DataError:

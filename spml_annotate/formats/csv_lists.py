@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from spml_annotate.errors import SettingError
-from spml_annotate.formats.text import Record, at, read_records
+from spml_annotate.errors import DataError, SettingError
+from spml_annotate.formats.text import Record, at
 from spml_annotate.formats.text_lists import printed_list
+from spml_annotate.taxonomy import Taxonomy
 
 _IMAGE = frozenset(
-    {"image", "images", "filename", "file_name", "file", "path", "filepath", "image_name", "image_id", "image_path"}
-)
+    {
+        "image", "images", "filename", "file_name", "file", "path", "filepath", "image_name", "image_id", "image_path",
+        "image_index",
+    }
+)  # fmt: skip
+_ID = "id"
+"""An image in a table of lists; before a single label it may be that of anything."""
 _ONE = frozenset({"label", "class", "category", "class_name", "label_name"})
-_SEVERAL = frozenset({"labels", "tags", "classes", "categories"})
+_SEVERAL = frozenset({"labels", "tags", "classes", "categories", "finding_labels"})
+_NUMBERS = frozenset({"target", "targets", "attribute_ids", "label_ids", "class_ids"})
+"""What columns with the numbers of classes are called, and with the code of a single one."""
 COLUMNS = frozenset({"image", "label", "value", "split"})
 """Of a table of one label per line."""
 _MARKS = "|;,"
@@ -21,73 +30,115 @@ _MARKS = "|;,"
 _WORDS = {"space": " ", "comma": ",", "semicolon": ";", "pipe": "|", "tab": "\t"}
 
 
+class ListTable(NamedTuple):
+    """Places of the columns of a table of lists; ``further`` are the names of those that are none of them.
+
+    ``numbers`` says that the column of the labels is called as those of class numbers are.
+    """
+
+    image: int
+    label: int
+    split: int | None
+    further: tuple[str, ...]
+    numbers: bool
+
+
+def is_image(name: str) -> bool:
+    """Whether a column is called as those of images are."""
+    return _plain(name) in _IMAGE or _plain(name) == _ID
+
+
 def long_header(header: Sequence[str]) -> list[str] | None:
     """The header of a table of one label per line in words of ours; None if it is no such header."""
-    names = [name.strip().lower() for name in header]
+    names = [_plain(name) for name in header]
     words = ["image" if name in _IMAGE else "label" if name in _ONE else name for name in names]
     return words if {"image", "label"} <= set(words) <= COLUMNS and len(set(words)) == len(words) else None
 
 
+def list_table(header: Sequence[str]) -> ListTable | None:
+    """Where a header has an image and one cell for all of its labels; None if it has not, or more than one."""
+    names = [_plain(name) for name in header]
+    images = [place for place, name in enumerate(names) if is_image(name)]
+    splits = [place for place, name in enumerate(names) if name == "split"]
+    several = [place for place, name in enumerate(names) if name in _SEVERAL]
+    labels = several or [place for place, name in enumerate(names) if name in _NUMBERS]
+    if len(images) != 1 or len(labels) != 1 or len(splits) > 1:
+        return None
+    used = {*images, *labels, *splits}
+    further = tuple(name for place, name in enumerate(header) if place not in used)
+    return ListTable(images[0], labels[0], splits[0] if splits else None, further, not several)
+
+
 def is_list(header: Sequence[str]) -> bool:
-    """Whether a table has one cell for all labels of an image, and nothing else but the split."""
-    names = [name.strip().lower() for name in header]
-    kinds = [name in _IMAGE for name in names], [name in _SEVERAL for name in names]
-    return all(sum(kind) == 1 for kind in kinds) and sum(name == "split" for name in names) == len(names) - 2
+    """Whether a header alone says that a table has one cell for all labels of an image, and nothing else."""
+    table = list_table(header)
+    return table is not None and not table.further and not table.numbers
 
 
-def one_by_one(path: Path, header: Record, separator: str) -> tuple[Record, Iterator[Record]]:
+def one_by_one(
+    path: Path, table: ListTable, body: Callable[[], Iterator[Record]], separator: str, taxonomy: Taxonomy | None
+) -> tuple[Record, Iterator[Record]]:
     """The same table with one label per line: its header and its records.
 
     Args:
-        path: the file.
-        header: its header, as `is_list` takes it.
+        path: the file, for messages.
+        table: where its columns are.
+        body: gives its records below the header.
         separator: what stands between labels, or its name, such as "space"; "" to find out.
+        taxonomy: the class list, if there is one; numbers that it does not have as names count in it from 0.
 
     Raises:
-        DataError: if there is no telling what separates the labels. SettingError: for a separator of several marks.
+        DataError: if there is no telling what separates the labels, or for numbers without a class list.
+        SettingError: for a separator of several marks.
     """
-    names = [name.strip().lower() for name in header.fields]
-    label_at = next(place for place, name in enumerate(names) if name in _SEVERAL)
-    image_at = next(place for place, name in enumerate(names) if name in _IMAGE)
-    split_at = names.index("split") if "split" in names else None
     mark = _WORDS.get(separator, separator)
     if len(mark) > 1:
         raise SettingError(f"separator={separator!r}: give one mark, or one of {', '.join(_WORDS)}")
-    mark = mark or _found(path, label_at, len(names))
-    order = [place for place in (image_at, split_at) if place is not None]
-    fields = ["image", *(["split"] if split_at is not None else []), "label"]
+    mark = mark or _found(path, table, body(), numbered=taxonomy is not None)
+    order = [place for place in (table.image, table.split) if place is not None]
+    fields = ["image", *(["split"] if table.split is not None else []), "label"]
 
     def records() -> Iterator[Record]:
-        for line, given in _body(path, len(names)):
-            for word in _labels(given[label_at], mark):
-                yield Record(line, [*(given[place] for place in order), word])
+        for line, given in body():
+            for word in _labels(given[table.label], mark):
+                try:
+                    name = word if taxonomy is None else _name_of(word, taxonomy)
+                except DataError as error:
+                    raise at(path, line, str(error)) from None
+                yield Record(line, [*(given[place] for place in order), name])
 
-    return Record(header.line, fields), records()
+    return Record(1, fields), records()
 
 
-def _found(path: Path, label_at: int, width: int) -> str:
+def _found(path: Path, table: ListTable, body: Iterator[Record], *, numbered: bool) -> str:
     """The mark that separates the labels of some image."""
     seen: set[str] = set()
     spaced: Record | None = None
-    for record in _body(path, width):
-        text = record.fields[label_at].strip()
+    first: Record | None = None
+    numbers = True
+    for record in body:
+        text = record.fields[table.label].strip()
+        if not text:
+            continue
+        numbers = numbers and all(part.isascii() and part.isdecimal() for part in text.split())
+        first = first or record
         if printed_list(text) is None:
             seen.update(mark for mark in _MARKS if mark in text)
-            spaced = record if spaced is None and " " in text else spaced
+            spaced = spaced or (record if " " in text else None)
+    example = spaced or (first if table.numbers else None)
+    if numbers and example is not None:
+        if numbered:
+            return " "
+        text = example.fields[table.label]
+        raise at(
+            path, example.line, f"{text!r} are numbers of classes; give the list that they count in from 0, by --set "
+            "csv.classes=FILE"
+        )  # fmt: skip
     mark = next((mark for mark in _MARKS if mark in seen), "")
     if not mark and spaced is not None:
-        text = spaced.fields[label_at]
+        text = spaced.fields[table.label]
         raise at(path, spaced.line, f"{text!r}: one label or several? say which by --set csv.separator=pipe or =space")
     return mark
-
-
-def _body(path: Path, width: int) -> Iterator[Record]:
-    records = read_records(path)
-    next(records)
-    for record in records:
-        if len(record.fields) != width:
-            raise at(path, record.line, f"{len(record.fields)} columns where the header has {width}; check the commas")
-        yield record
 
 
 def _labels(text: str, mark: str) -> list[str]:
@@ -98,3 +149,20 @@ def _labels(text: str, mark: str) -> list[str]:
     else:
         words = [word.strip() for word in (text.split(mark) if mark else [text])]
     return [word for word in words if word] or [""]
+
+
+def _name_of(word: str, taxonomy: Taxonomy) -> str:
+    """A word that is a class, or the name of the class with a number."""
+    if not (word.isascii() and word.isdecimal()):
+        return word
+    try:
+        taxonomy.column(word)
+    except DataError:
+        if len(word) > 9 or int(word) >= len(taxonomy):
+            raise DataError(f"class number {word} lies outside 0..{len(taxonomy) - 1}; check the class list") from None
+        return taxonomy.names[int(word)]
+    return word
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace(" ", "_")

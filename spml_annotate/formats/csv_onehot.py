@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from spml_annotate.errors import DataError
 from spml_annotate.formats.csv_blocks import Block
 from spml_annotate.formats.csv_codes import CODES
 from spml_annotate.formats.csv_columns import ClassColumns, ImageNumbers, image_id
+from spml_annotate.formats.csv_kinds import is_class
 from spml_annotate.formats.dataset import TRAIN, Dataset
 from spml_annotate.formats.images import split_code
 from spml_annotate.formats.text import Record, at
@@ -29,15 +32,23 @@ class OneHotReader:
 
     def __init__(self, path: Path, header: Record, taxonomy: Taxonomy | None) -> None:
         self._path, self._header = path, header.fields
-        self._classes = ClassColumns(taxonomy)
+        self._given, self._classes = taxonomy, ClassColumns(taxonomy)
         self._images: dict[str, int] = {}
         try:
             self._split_at = _split_column(header.fields)
-            self._class_at = [i for i in range(1, len(header.fields)) if i != self._split_at]
+            self._class_at = self._of_classes([i for i in range(1, len(header.fields)) if i != self._split_at])
             self._columns = self._match([header.fields[i] for i in self._class_at])
             self._taxonomy = self._classes.taxonomy()
         except DataError as error:
             raise at(path, header.line, str(error)) from None
+
+    def _of_classes(self, places: Sequence[int]) -> list[int]:
+        """Those columns that are classes: all, unless a class list is given and every class of it has a column."""
+        if self._given is None:
+            return list(places)
+        known = [i for i in places if is_class(self._header[i], self._given)]
+        found = {self._given.column(self._header[i]) for i in known}
+        return known if len(found) == len(self._given) else list(places)
 
     def _match(self, names: Sequence[str]) -> list[int]:
         """Column in the taxonomy of each class column of the file."""
@@ -58,6 +69,8 @@ class OneHotReader:
                 codes += self._codes(record.fields).tobytes()
             except DataError as error:
                 raise at(self._path, record.line, str(error)) from None
+            except KeyError:
+                raise self._wrong(record, records) from None
         if not self._images:
             raise DataError(f"{self._path}: there is a header but no image below it; add a line per image")
         return Dataset(
@@ -104,15 +117,24 @@ class OneHotReader:
         return TRAIN if self._split_at is None else split_code(record.fields[self._split_at])
 
     def _codes(self, fields: Sequence[str]) -> Codes:
-        try:
-            return np.array([CODES[fields[i].strip()] for i in self._class_at], dtype=np.int8)
-        except KeyError:
-            wrong = next(i for i in self._class_at if fields[i].strip() not in CODES)
-            text, name = fields[wrong], self._header[wrong]
-            message = f"{text!r} in column {name!r} is not 1 (positive), 0 (negative), -1 or empty (unknown)"
-            hint = "" if text.strip().lstrip("+-.").isdigit() else "; a table of one label per line has the columns "
-            hint += "image,label[,value][,split] and no others" if hint else ""
-            raise DataError(message + hint) from None
+        return np.array([CODES[fields[i].strip()] for i in self._class_at], dtype=np.int8)
+
+    def _wrong(self, record: Record, further: Iterable[Record]) -> DataError:
+        """An error about a cell that is no code; it names every column that has such cells, which may be no class."""
+        wrong = next(i for i in self._class_at if record.fields[i].strip() not in CODES)
+        text, name = record.fields[wrong], self._header[wrong]
+        message = f"{text!r} in column {name!r} is not 1 (positive), 0 (negative), -1 or empty (unknown)"
+        if any(word.strip().lower() == "label" for word in self._header):
+            message += "; a table of one label per line has the columns image,label[,value][,split] and no others"
+        elif self._given is None:
+            odd = {wrong}
+            with suppress(DataError):  # of a later line
+                for one in chain([record], further):
+                    odd.update(i for i in self._class_at if one.fields[i].strip() not in CODES)
+            names = ", ".join(repr(self._header[i]) for i in sorted(odd))
+            are = "are no classes, give those that are" if len(odd) > 1 else "is no class, give those that are"
+            message += f"; if {names} {are} by --set csv.classes=FILE, and the other columns are left out"
+        return at(self._path, record.line, message)
 
     def _table(self, codes: bytearray) -> Codes:
         """Columns of the file → columns of the taxonomy; a class without a column is unknown everywhere."""

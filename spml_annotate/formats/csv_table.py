@@ -2,9 +2,13 @@
 
 Which of them is told by the header; names that others have for its columns, such as ``filename`` and ``tags``, will do.
 
+A leading column without a name that counts the lines, as pandas writes it, is left out, and so are columns that are no
+class if a class list is given and all of its classes have a column.
+
 One-hot: the first column is the image; 1 positive, 0 negative, -1 or empty unknown; a column ``split`` is optional.
 Long: ``image,label[,value][,split]`` in any order; value 1, 0 or -1, 1 where the column is absent; an empty label
-states an image about which nothing is known. List: ``image,labels[,split]``; the cell ``cat|dog`` names positives.
+states an image about which nothing is known. List: ``image,labels[,split]``; the cell ``cat|dog`` names positives, and
+so does ``0 5`` if a class list is given that numbers count in from 0.
 """
 
 from __future__ import annotations
@@ -12,13 +16,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from spml_annotate.errors import DataError
 from spml_annotate.formats import FORMATS
 from spml_annotate.formats.classes import Classes, as_taxonomy
 from spml_annotate.formats.csv_blocks import is_large, read_blocks
-from spml_annotate.formats.csv_lists import is_list, long_header, one_by_one
+from spml_annotate.formats.csv_kinds import index_width, lists_of, records_below
+from spml_annotate.formats.csv_lists import long_header, one_by_one
 from spml_annotate.formats.csv_long import LongReader
 from spml_annotate.formats.csv_onehot import OneHotReader
 from spml_annotate.formats.csv_write import save_csv_long, save_csv_onehot
@@ -66,7 +72,8 @@ def load_csv(
 
     Args:
         path: the file, UTF-8; backslashes in image names become ``/``.
-        classes: the classes and their order; by default those of the file in the order in which they appear.
+        classes: the classes and their order; by default those of the file in the order in which they appear. Columns
+            of other things are left out if every class has one.
         root: the folder that the image names are relative to; every image must be there. Without it the data set
             has no pictures.
         name: short name for tables and figures; the file's by default.
@@ -93,18 +100,22 @@ def load_csv(
 
 
 def _read(path: Path, taxonomy: Taxonomy | None, name: str, separator: str) -> Dataset:
-    records = read_records(path)
-    header = _header(path, records)
-    if is_list(header.fields):
-        header, records = one_by_one(path, header, separator)
+    whole = _header(path, read_records(path))
+    index = index_width(path, whole)
+    header = whole._replace(fields=whole.fields[index:])
+    below = partial(records_below, path, len(whole.fields), index)
+    table = lists_of(path, header, index, taxonomy)
+    if table is not None:
+        header, records = one_by_one(path, table, below, separator, taxonomy)
         return LongReader(path, header, taxonomy).read(progress(records, what=f"reading {path.name}"), name)
     words = long_header(header.fields)
     header = header if words is None else header._replace(fields=words)
     reader = LongReader if words is not None else OneHotReader
     if is_large(path):
         with suppress(DataError):  # unusual or wrong: record by record, it is read after all, or told with its line
-            return reader(path, header, taxonomy).read_blocks(read_blocks(path, header), name)
-    return reader(path, header, taxonomy).read(progress(records, what=f"reading {path.name}"), name)
+            blocks = (block.without_first(index) for block in read_blocks(path, whole))
+            return reader(path, header, taxonomy).read_blocks(blocks, name)
+    return reader(path, header, taxonomy).read(progress(below(), what=f"reading {path.name}"), name)
 
 
 def _header(path: Path, records: Iterator[Record]) -> Record:

@@ -10,7 +10,17 @@ from typing import NamedTuple
 
 from spml_annotate.errors import DataError
 
+_STATED = re.compile(r'"?sep=([,;|\t]|\\t)"?[,;|\t]*\s*', re.IGNORECASE)
+_IN_QUOTES = re.compile(r'"[^"]*"')
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _QUOTED = re.compile(r'[,"\r\n]').search
+
+
+class Layout(NamedTuple):
+    """What separates the columns of a CSV file, and whether its first line says so, which is no header then."""
+
+    separator: str
+    stated: bool
 
 
 class Record(NamedTuple):
@@ -46,19 +56,24 @@ def read_text(path: Path) -> str:
 def read_records(path: Path) -> Iterator[Record]:
     """The records of a CSV file one by one, header included, lines without content left out.
 
-    Columns may be separated by semicolons or tabs, too; see `separator_of`.
+    Columns may be separated by semicolons or tabs, too; see `layout_of`.
 
     Raises:
         DataError: if the file is missing, not UTF-8, or not CSV; it names the line.
     """
     line = 1
-    separator = separator_of(path)
+    layout = layout_of(path)
+    begins = layout.stated  # with a line that is no record
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True, delimiter=separator)
+            reader = csv.reader(file, strict=True, delimiter=layout.separator)
             for fields in reader:
                 if len(fields) > 1 or (fields and fields[0].strip()):
-                    yield Record(line, fields)
+                    if line == 1 and any("\0" in field for field in fields):
+                        raise _not_utf8(path)
+                    if not begins:
+                        yield Record(line, fields)
+                    begins = False
                 line = reader.line_num + 1
     except UnicodeDecodeError:
         raise _not_utf8(path) from None
@@ -68,18 +83,22 @@ def read_records(path: Path) -> Iterator[Record]:
         raise unreadable(path, error) from None
 
 
-def separator_of(path: Path) -> str:
-    """What separates the columns of a CSV file: a comma, unless its header has none but semicolons or tabs.
+def layout_of(path: Path) -> Layout:
+    """How the columns of a CSV file are separated: as its first line says, or by a comma.
 
-    Spreadsheets write semicolons where the comma is the decimal mark. Reading says what is wrong with other files.
+    Spreadsheets write semicolons where the comma is the decimal mark, and take a first line ``sep=;`` for the mark.
+    Where there is none, a header without commas may have semicolons or tabs. Reading says what is wrong with others.
     """
     try:
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             header = next((line for line in file if line.strip()), "")
     except OSError:
-        return ","
+        return Layout(",", False)
+    if stated := _STATED.fullmatch(header):
+        return Layout(stated[1].replace("\\t", "\t"), True)
+    header = _IN_QUOTES.sub("", header)
     marks = [mark for mark in ";\t" if mark in header]
-    return marks[0] if len(marks) == 1 and "," not in header else ","
+    return Layout(marks[0] if len(marks) == 1 and "," not in header else ",", False)
 
 
 def csv_line(fields: Iterable[str]) -> bytes:
@@ -120,10 +139,17 @@ def quoted(field: str) -> str:
 
 
 def _not_utf8(path: Path) -> DataError:
+    """An error that says how to convert the file; what it is written in is not guessed beyond its first bytes."""
+    what = "this is not UTF-8 text; save the file with the encoding UTF-8, or convert it"
     with path.open("rb") as file:
+        begins = file.read(4096)
+        file.seek(0)
+        if begins.startswith(_UTF16) or b"\0" in begins:
+            return at(path, 1, f"{what}: iconv -f UTF-16 -t UTF-8 {path.name} > NEW")
+        how = f"{what}: iconv -f WINDOWS-1252 -t UTF-8 {path.name} > NEW (or -f LATIN1, whichever it was saved as)"
         for number, line in enumerate(file, start=1):
             try:
                 line.decode()
             except UnicodeDecodeError:
-                return at(path, number, "this is not UTF-8 text; save the file with the encoding UTF-8")
-    return DataError(f"{path}: this is not UTF-8 text; save the file with the encoding UTF-8")
+                return at(path, number, how)
+    return DataError(f"{path}: {how}")

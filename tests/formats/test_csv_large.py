@@ -97,6 +97,16 @@ FILES = {
     "one-hot, hexadecimal": "image,dog,cat\na,0x1,0\n",
     "one-hot, leading zero": "image,dog,cat\na,01,0\n",
     "one-hot, no split": "image,dog,split\na,1,\n",
+    "semicolons": "image;label;value\na,b;dog;1\nc;cat;0\n",
+    "tabs": "image\tlabel\tsplit\na b\tdog\ttrain\nc\tcat\ttest\n",
+    "one-hot, semicolons": "image;dog;cat\na;1;0\nb;;1\n",
+    "stated separator": "sep=;\nimage;label\na;dog\nb;cat\n",
+    "quoted semicolons": 'image;label\n"a;b";dog\n"c ""d""";cat\n',
+    "stray quote with semicolons": 'image;label\na;dog\nb"c;cat\n',
+    "quote after a comma": 'image;label\na,"b;dog\n',
+    "other names": "filename,label\na,dog\nb,cat\n",
+    "index": ",image,label\n0,a,dog\n1,b,cat\n",
+    "one-hot, index": ",photo,dog,cat\n0,a,1,0\n1,b,0,1\n",
 }
 
 
@@ -112,7 +122,11 @@ def test_blocks_and_records_have_one_result_and_one_message(monkeypatch, tmp_pat
 
 @pytest.mark.parametrize(
     "name",
-    ["plain", "values", "splits", "twice the same", "backslashes", "quotes", "quoted lines", "windows", "one-hot"],
+    [
+        *("plain", "values", "splits", "twice the same", "backslashes", "quotes", "quoted lines", "windows", "one-hot"),
+        *("semicolons", "tabs", "one-hot, semicolons", "stated separator", "quoted semicolons", "other names"),
+        *("index", "one-hot, index"),
+    ],
 )
 def test_ordinary_files_are_read_in_blocks(monkeypatch, tmp_path, name):
     path = tmp_path / "labels.csv"
