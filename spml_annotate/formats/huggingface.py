@@ -88,7 +88,8 @@ def load_huggingface(
         classes: the classes and their order; by default those that an export of ours states, else those named.
         root: the folder that image ids are relative to, ``path`` by default; ids that the metadata state go before.
         name: not needed; a table has none.
-        column: of the metadata that has the labels; ``labels`` or ``label`` by default.
+        column: of the metadata that has the labels; ``labels``, ``label`` or ``objects`` by default. Objects say that
+            their class is there, and nothing about others.
         complete: read what an image's labels do not name as negative; right only where they name everything.
 
     Raises:

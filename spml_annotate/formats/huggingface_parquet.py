@@ -20,7 +20,7 @@ from spml_annotate.formats.collect import LabelCollector
 from spml_annotate.formats.export import LabelTable
 from spml_annotate.formats.huggingface_parquet_write import KEY, save_huggingface_parquet
 from spml_annotate.formats.huggingface_read import column_of, split_of, stated_classes
-from spml_annotate.formats.huggingface_words import LISTS, NEGATIVES, add_words
+from spml_annotate.formats.huggingface_words import LISTS, NEGATIVES, OBJECTS, add_words
 from spml_annotate.formats.images import split_code
 from spml_annotate.progress import progress
 from spml_annotate.taxonomy import Taxonomy
@@ -60,7 +60,8 @@ def load_huggingface_parquet(
         root: not needed; ids are those in ``image_id``, else the path of the picture, else file and number. The library
             keeps the last part of a path alone; pictures that have the same one are called by file and number.
         name: not needed; a table has none.
-        column: the one with the labels; ``labels`` or ``label`` by default.
+        column: the one with the labels; ``labels``, ``label`` or ``objects`` by default. Objects say that their class
+            is there, and nothing about others.
         complete: read what an image's labels do not name as negative; right only where they name everything.
 
     Raises:
@@ -110,10 +111,17 @@ def _names_in(file: Path, column: str) -> tuple[str, ...] | None:
         features = json.loads(text)["info"]["features"]
         feature = features[column_of(features, column)]
         while isinstance(feature, list | dict) and "names" not in feature:
-            feature = feature[0] if isinstance(feature, list) else feature["feature"]
+            feature = feature[0] if isinstance(feature, list) else _inside(feature)
         return tuple(str(name) for name in feature["names"])
     except (ValueError, KeyError, TypeError, IndexError, DataError):
         return None  # features without class names: the labels themselves have to be names
+
+
+def _inside(feature: Mapping[str, Any]) -> Any:  # noqa: ANN401  (whatever the file says)
+    """What a list is of, or the property of objects that has their classes."""
+    if "_type" in feature:
+        return feature["feature"]
+    return feature[next((key for key in OBJECTS if key in feature), "feature")]
 
 
 def _shared(files: Sequence[Path]) -> frozenset[str]:

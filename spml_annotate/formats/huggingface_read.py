@@ -23,7 +23,7 @@ from spml_annotate.taxonomy import Taxonomy
 
 MANIFEST = "manifest.json"
 METADATA = ("metadata.jsonl", "metadata.parquet", "metadata.csv")
-_COLUMNS = (LABELS, "label")
+_COLUMNS = (LABELS, "label", "objects")
 
 Record = tuple[str, dict[str, Any]]
 """Where it stands, for messages, and what it says."""
@@ -60,7 +60,7 @@ def column_of(record: dict[str, Any], column: str) -> str:
     """
     found = next((name for name in ([column] if column else _COLUMNS) if name in record), None)
     if found is None:
-        wanted = repr(column) if column else "'labels' or 'label'"
+        wanted = repr(column) if column else "'labels', 'label' or 'objects'"
         raise DataError(f"there is no column {wanted}, only {', '.join(sorted(record)[:8])}; name the column")
     return found
 
@@ -108,6 +108,11 @@ def _read_file(collector: LabelCollector, path: Path, file: Path, root: Path, co
 def _image(record: dict[str, Any], folder: Path, root: Path) -> str:
     name = record.get("file_name")
     if not isinstance(name, str) or not name:
+        several = next((key for key in record if key.endswith("file_names")), None)
+        if several is not None:
+            raise DataError(
+                f"{several!r} lists several pictures with one set of labels; give each a line, by 'file_name'"
+            )
         raise DataError("there is no 'file_name'; every line names a picture")
     if name.startswith("/") or ".." in name.split("/") or not (folder / name).is_file():
         raise DataError(f"file_name {name!r} is no file below {folder}")

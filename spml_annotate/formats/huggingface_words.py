@@ -24,6 +24,8 @@ LISTS = {LABELS: (POSITIVE, "label"), NEGATIVES: (NEGATIVE, "negative")}
 """Name of a list → the value of what is in it, and how the names of the lists beside it begin."""
 UNNAMED = f"{PROPOSAL}huggingface"
 _FIRST = 1000
+OBJECTS = ("categories", "category", "labels", "label", "class")
+"""What the classes in a column of objects are called."""
 _NONE = -1
 """Stands for "not labelled" where a data set has class numbers."""
 
@@ -90,7 +92,7 @@ def add_words(collector: LabelCollector, row: int, record: Mapping[str, Any], co
     Args:
         collector: gets them.
         row: of the image.
-        record: name of a column → a list, one name or number, or None.
+        record: name of a column → a list, one name or number, objects that have one each, or None.
         column: the one with the positives.
 
     Raises:
@@ -98,7 +100,7 @@ def add_words(collector: LabelCollector, row: int, record: Mapping[str, Any], co
     """
     seen: dict[str, int] = {}
     for name, (value, stem) in LISTS.items():
-        words = _list(record.get(column if name == LABELS else name))
+        words = _list(_present(record.get(column), column) if name == LABELS else record.get(name))
         sources = _beside(record, f"{stem}_sources", words)
         scores = _beside(record, f"{stem}_scores", words)
         for word, source, score in zip(words, sources, scores, strict=True):
@@ -116,6 +118,19 @@ def _all_columns() -> list[str]:
 
 def _score(score: float) -> float | None:
     return None if np.isnan(score) else float(score)
+
+
+def _present(found: object, column: str) -> object:
+    """The classes of objects: a list per property, as the library has them, or an object each; others as they are."""
+    if isinstance(found, Mapping):
+        key = next((key for key in OBJECTS if key in found), None)
+        if key is None:
+            named = ", ".join(map(str, found)) or "nothing"
+            raise DataError(f"{column!r} has no classes (categories, category), only {named}; name another column")
+        return found[key]
+    if isinstance(found, list) and found and all(isinstance(item, Mapping) for item in found):
+        return [word for item in found for word in _list(_present(item, column))]
+    return found
 
 
 def _list(found: object) -> list[Any]:

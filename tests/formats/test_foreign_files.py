@@ -146,7 +146,7 @@ def test_a_column_that_is_missing_in_parquet_is_said_with_its_file(tmp_path):
     datasets = pytest.importorskip("datasets")
     features = datasets.Features({"fine_label": datasets.ClassLabel(names=["a", "b"])})
     datasets.Dataset.from_dict({"fine_label": [1]}, features=features).to_parquet(str(tmp_path / "x.parquet"))
-    with pytest.raises(DataError, match=r"x\.parquet, record 1: there is no column 'labels' or 'label'"):
+    with pytest.raises(DataError, match=r"x\.parquet, record 1: there is no column 'labels', 'label' or 'objects'"):
         load_huggingface_parquet(tmp_path / "x.parquet")
 
 
