@@ -18,7 +18,16 @@ from spml_annotate.formats.classes import Classes, as_taxonomy
 from spml_annotate.formats.dataset import TRAIN, Boxes, Dataset
 from spml_annotate.formats.folder import attach_pictures
 from spml_annotate.formats.images import IMAGE_SUFFIXES
-from spml_annotate.formats.voc_lists import Lists, Names, find_home, picture_files, read_lists, read_names, xml_files
+from spml_annotate.formats.voc_lists import (
+    Lists,
+    Names,
+    called_as_listed,
+    find_home,
+    picture_files,
+    read_lists,
+    read_names,
+    xml_files,
+)
 from spml_annotate.formats.voc_write import save_voc
 from spml_annotate.formats.voc_xml import Corners, Described, Thing, read_xml
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, Codes, LabelMatrix
@@ -53,7 +62,7 @@ def load_voc(
 
     Args:
         path: the folder with ``Annotations`` and ``ImageSets/Main``, either of which may be missing, or one above it;
-            or a folder with an XML file beside each picture, as labelling programs make it.
+            XML files may lie in folders below ``Annotations``, and are images of such folders then; or a folder with an XML file beside each picture, as labelling programs make it.
         classes: the classes and their order; by default those of the folder, sorted. Others are refused.
         root: the folder that the image ids are relative to; by default ``JPEGImages`` if every picture is there.
         name: short name for tables and figures; the folder's by default.
@@ -69,11 +78,12 @@ def load_voc(
     home = find_home(Path(path))
     names = read_names(home)
     lists = read_lists(home, names)
-    described = _described(home)
+    described = _described(called_as_listed(xml_files(home), lists.split))
     things = _things(described, names)
     files = [*lists.split, *(image for image in things if image not in lists.split)]
     if not files:
         raise DataError(f"{home}: no image is named in ImageSets/Main, and Annotations is empty")
+    pictures = picture_files(home)
     rows = {image: row for row, image in enumerate(_in_order(files, names))}
     try:
         taxonomy = _taxonomy(classes, names, lists, things)
@@ -81,7 +91,7 @@ def load_voc(
     except DataError as error:
         raise DataError(f"{home}: {error}") from None
     table = _table((len(rows), len(taxonomy)), rows, columns, lists, things, _DIFFICULT[difficult], complete=complete)
-    found = {file.stem: file for file in picture_files(home)}
+    found = {image: picture for image in rows if (picture := pictures.of(image)) is not None}
     dataset = Dataset(
         name=name or home.resolve().name,
         taxonomy=taxonomy,
@@ -92,13 +102,13 @@ def load_voc(
     )
     if root is not None:
         return attach_pictures(dataset, root)
-    return _with_own_pictures(dataset, [found.get(image) for image in rows])
+    return _with_own_pictures(dataset, [found[image][1] if image in found else None for image in rows])
 
 
-def _described(home: Path) -> dict[str, Described]:
+def _described(files: Mapping[str, Path]) -> dict[str, Described]:
     """Image → what its XML file says."""
-    files = xml_files(home)
-    return {file.stem: read_xml(file) for file in progress(files, what="reading XML files", total=len(files))}
+    every = progress(files.items(), what="reading XML files", total=len(files))
+    return {image: read_xml(file) for image, file in every}
 
 
 def _things(described: Mapping[str, Described], names: Names) -> dict[str, list[Thing]]:
@@ -167,12 +177,12 @@ def _boxes(rows: Mapping[str, int], columns: Mapping[str, int], things: Mapping[
     return Boxes(np.array(at, dtype=np.int64), np.array(labels, dtype=np.int64), np.array(corners, dtype=np.float32))
 
 
-def _id(image: str, names: Names, found: Mapping[str, Path], described: Mapping[str, Described]) -> str:
+def _id(image: str, names: Names, found: Mapping[str, tuple[str, Path]], described: Mapping[str, Described]) -> str:
     """The name of the picture: as it lies there, else as the XML file states it, else with the suffix that VOC has."""
     if image in names.images:
         return names.images[image]
     if image in found:
-        return found[image].name
+        return found[image][0]
     suffix = Path(described[image].picture).suffix if image in described else ""
     return image + (suffix if suffix.lower() in IMAGE_SUFFIXES else ".jpg")
 

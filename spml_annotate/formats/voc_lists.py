@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,26 +50,71 @@ def find_home(path: Path) -> Path:
         if len(homes) == 1:
             return homes[0]
         if homes:
-            raise DataError(f"{path}: there are several VOC folders; name one of them, such as {homes[0]}")
+            names = ", ".join(home.name for home in homes)
+            raise DataError(f"{path}: there are several VOC folders, {names}; name one after the other: {homes[0]}")
     raise DataError(f"{path}: this is no VOC folder, which has Annotations, {LISTS.as_posix()} or XML files in it")
 
 
-def xml_files(home: Path) -> list[Path]:
-    """The XML files of a VOC folder; labelling programs put them beside the pictures, ``annotations`` or ``labels``."""
-    for folder in (home / "Annotations", home / "annotations", home / "labels", home):
-        found = sorted(folder.glob("*.xml")) if folder.is_dir() else []
-        if found:
-            return found
-    return []
+def xml_files(home: Path) -> dict[str, Path]:
+    """Image → XML file of a VOC folder; labelling programs put them beside the pictures, ``annotations`` or ``labels``.
+
+    An image is called as its file is, without the suffix; in folders below, as the path is.
+    """
+    return _first_with(home, ("Annotations", "annotations", "labels"), lambda file: file.suffix == ".xml")
 
 
-def picture_files(home: Path) -> list[Path]:
+def picture_files(home: Path) -> Pictures:
     """The pictures of a VOC folder, which may lie where its XML files lie."""
-    for folder in (home / "JPEGImages", home / "images", home / "data", home):
-        found = sorted(file for file in folder.iterdir() if _is_picture(file)) if folder.is_dir() else []
+    return Pictures(
+        _first_with(home, ("JPEGImages", "images", "data"), lambda file: file.suffix.lower() in IMAGE_SUFFIXES)
+    )
+
+
+class Pictures:
+    """Pictures by the names of images: paths without suffix, or their last parts where folders are left out.
+
+    Args:
+        files: path without suffix → picture.
+    """
+
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        self._files = files
+        self._short: dict[str, str | None] = {}
+        for name in files:
+            last = name.rpartition("/")[2]
+            self._short[last] = None if last in self._short else name
+
+    def of(self, image: str) -> tuple[str, Path] | None:
+        """The path of a picture from the folder of pictures, and its file; None if it is not there."""
+        name = image if image in self._files else self._short.get(image.rpartition("/")[2])
+        if name is None or (name != image and "/" in name and "/" in image):  # one in another folder is another
+            return None
+        file = self._files[name]
+        return name.rpartition("/")[0] + "/" * ("/" in name) + file.name, file
+
+
+def called_as_listed(found: Mapping[str, Path], listed: Container[str]) -> dict[str, Path]:
+    """The same files, called as the lists call them where those leave the folders below out."""
+    short = Counter(name.rpartition("/")[2] for name in found)
+    names = {name: name.rpartition("/")[2] for name in found}
+    return {
+        last if name not in listed and last in listed and short[last] == 1 else name: found[name]
+        for name, last in names.items()
+    }
+
+
+def _first_with(home: Path, folders: Sequence[str], wanted: Callable[[Path], bool]) -> dict[str, Path]:
+    """Path without suffix → file, of the first folder that has such files: in or below those named, or in ``home``."""
+    for folder in (*(home / name for name in folders), home):
+        if not folder.is_dir():
+            continue
+        every = folder.iterdir() if folder == home else folder.rglob("*")
+        found = {
+            file.relative_to(folder): file for file in sorted(every) if wanted(file) and not _is_hidden(file, folder)
+        }
         if found:
-            return found
-    return []
+            return {place.with_suffix("").as_posix(): file for place, file in found.items()}
+    return {}
 
 
 def read_names(home: Path) -> Names:
@@ -122,8 +168,8 @@ def _is_home(folder: Path) -> bool:
     return (folder / LISTS).is_dir() or (folder / "Annotations").is_dir() or bool(xml_files(folder))
 
 
-def _is_picture(file: Path) -> bool:
-    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+def _is_hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
 def _pairs(content: Place, key: str) -> Iterator[tuple[str, str]]:

@@ -55,6 +55,9 @@ def read_xml(path: Path) -> Described:
         raise DataError(f"{path}: this is not XML that can be read ({error}); save it as UTF-8") from None
     except OSError as error:
         raise unreadable(path, error) from None
+    if root is not None and str(root.tag).startswith("{"):  # some programs name a schema, which changes nothing
+        for item in root.iter():
+            item.tag = str(item.tag).rpartition("}")[2]
     if root is None or root.tag != "annotation":
         raise DataError(f"{path}: this is no annotation of VOC, which starts with <annotation>")
     try:

@@ -53,3 +53,65 @@ def test_a_single_file_is_told_and_its_folder_asked_for(tmp_path):
     assert tell_format(tmp_path / "a.xml") == "voc"
     with pytest.raises(DataError, match="this is a file; name its VOC folder"):
         load_voc(tmp_path / "a.xml")
+
+
+def test_a_schema_changes_nothing(tmp_path):
+    text = xml("a.png", "cat").replace("<annotation ", '<annotation xmlns="http://example.org/voc" ')
+    put(tmp_path / "Annotations" / "a.xml", text)
+    found = load_voc(tmp_path)
+    assert (found.image_ids, found.taxonomy.names, found.truth.tolist()) == (("a.png",), ("cat",), [[1]])
+    assert found.boxes is not None
+    put(tmp_path / "Annotations" / "a.xml", '<x:other xmlns:x="http://example.org/voc"/>')
+    with pytest.raises(DataError, match="this is no annotation of VOC"):
+        load_voc(tmp_path)
+
+
+@pytest.mark.parametrize("pictures", [True, False])
+def test_xml_in_folders_below(tmp_path, pictures):
+    for name, label in (("day/a.png", "cat"), ("night/a.png", "dog"), ("b.jpg", "cow")):
+        put(tmp_path / "Annotations" / f"{name[:-4]}.xml", xml(name.rpartition("/")[2], label))
+        if pictures:
+            (tmp_path / "JPEGImages" / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 6)).save(tmp_path / "JPEGImages" / name)
+    put(tmp_path / "Annotations" / "day" / "._a.xml", "\0\5")
+    found = load_voc(tmp_path)
+    labels = {
+        image: [found.taxonomy.names[label] for label, code in enumerate(codes) if code == 1]
+        for image, codes in zip(found.image_ids, found.truth.tolist(), strict=True)
+    }
+    assert labels == {"b.jpg": ["cow"], "day/a.png": ["cat"], "night/a.png": ["dog"]}
+    assert (found.pictures is not None) == pictures
+    assert tell_format(tmp_path) == "voc"
+
+
+def test_lists_may_leave_the_folders_out_and_pictures_may_lie_flat(tmp_path):
+    put(tmp_path / "Annotations" / "x" / "a.xml", xml("a.png", "cat"))
+    put(tmp_path / "Annotations" / "y" / "b.xml", xml("b.png", "dog"))
+    put(tmp_path / "ImageSets" / "Main" / "train.txt", "a\n")
+    put(tmp_path / "ImageSets" / "Main" / "test.txt", "y/b\n")
+    (tmp_path / "JPEGImages").mkdir()
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (8, 6)).save(tmp_path / "JPEGImages" / name)
+    found = load_voc(tmp_path)
+    assert (found.image_ids, found.split.tolist()) == (("a.png", "b.png"), [0, 2])
+    assert found.truth.tolist() == [[1, -1], [-1, 1]]
+
+
+def test_a_picture_of_another_folder_is_another(tmp_path):
+    put(tmp_path / "Annotations" / "day" / "a.xml", xml("a.png", "cat"))
+    (tmp_path / "JPEGImages" / "night").mkdir(parents=True)
+    Image.new("RGB", (8, 6)).save(tmp_path / "JPEGImages" / "night" / "a.png")
+    found = load_voc(tmp_path)
+    assert (found.image_ids, found.pictures) == (("day/a.png",), None)
+
+
+def test_several_years_are_named_one_after_the_other(tmp_path):
+    for year in ("VOC2007", "VOC2012"):
+        put(tmp_path / "VOCdevkit" / year / "Annotations" / "a.xml", xml("a.jpg", "cat"))
+    for path in (tmp_path, tmp_path / "VOCdevkit"):
+        assert tell_format(path) == "voc"
+        with pytest.raises(
+            DataError, match=r"several VOC folders, VOC2007, VOC2012; name one after the other: .*VOCdevkit/VOC2007$"
+        ):
+            load_voc(path)
+    assert load_voc(tmp_path / "VOCdevkit" / "VOC2012").name == "VOC2012"
