@@ -167,3 +167,21 @@ def test_the_tables_of_large_tables_are_what_it_says(checkout, monkeypatch):
     assert np.bincount(table.rows[table.values == 1], minlength=50).tolist() == [1] * 50
     for form, columns in (("long CSV", 4), ("one-hot CSV", 7), ("Parquet", 9)):
         assert script["frame"](size, form).shape == (50 if form == "one-hot CSV" else 150, columns)
+
+
+def test_promises_counts_draws_that_keep_a_wish_and_intervals_that_hold(checkout, data, monkeypatch):
+    options = ("--dataset", "small", "--data", data, "--draws", 2, "--json")
+    rows = json.loads(command(checkout, "benchmarks/promises.py", *options))
+    assert rows == []  # 40 checked images are more than half of thirty
+    monkeypatch.syspath_prepend(str(checkout / "benchmarks"))
+    made = runpy.run_path(str(checkout / "benchmarks" / "promises.py"))
+    content = np.load(data / "small.npz")
+    truth = content["labels"].astype(np.int8)
+    drawn = list(made["draw"](data / "p", ("a", "b", "c"), content["features"], truth, 20, 0))
+    assert [wish for wish, _ in drawn] == [0.7, 0.8, 0.9]
+    unnamed = int(truth.sum() - len(truth))  # one positive of each image is named
+    assert all(0 <= right <= min(count, unnamed) for _, (count, right, _) in drawn)
+    found = made["summed"]("small", 40, 0.8, [(10, 8, True), (0, 0, None), (10, 7, False), (5, 5, None)])
+    assert (found.draws, found.proposing, found.reached, found.stated, found.held) == (4, 3, 2, 2, 1)
+    assert (found.proposed, found.precision) == (6.25, 0.8)
+    assert "| small | 40 | 0.8 | 3 of 4 | 1 of 4 | 6 | 0.800 | 1 of 2 |" in made["text"]([found])
