@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from spml_annotate.errors import DataError, MismatchError
 from spml_annotate.formats import FORMATS
+from spml_annotate.formats.classes import Classes, as_taxonomy
 from spml_annotate.formats.dataset import SPLITS, TRAIN, Dataset
+from spml_annotate.formats.folder import attach_pictures
 from spml_annotate.formats.text import check_text, unreadable
-from spml_annotate.labels import CODES, Codes, LabelMatrix
+from spml_annotate.labels import CODES, UNKNOWN, Codes, LabelMatrix
 from spml_annotate.stores.atomic import write_atomically
 from spml_annotate.taxonomy import Taxonomy
 
@@ -68,11 +70,21 @@ def save_features(path: str | Path, dataset: Dataset) -> None:
     can=frozenset({"several", "negatives", "unknown", "splits"}),
     notes="A matrix: 1 positive, 0 negative, -1 unknown; holds embeddings, which `save_features` writes.",
 )
-def load_features(path: str | Path, *, name: str | None = None) -> Dataset:
+def load_features(
+    path: str | Path,
+    *,
+    classes: Classes | None = None,
+    root: str | Path | None = None,
+    name: str | None = None,
+) -> Dataset:
     """A data set with embeddings from an ``.npz`` file.
 
     Args:
         path: the file; objects that would need unpickling are refused.
+        classes: the classes and their order; by default those of the file. Where it names none, their number has to be
+            that of its columns.
+        root: the folder that the image ids are relative to; every image must be there. Without it the data set has no
+            pictures.
         name: short name for tables and figures; the file's by default.
 
     Raises:
@@ -83,22 +95,40 @@ def load_features(path: str | Path, *, name: str | None = None) -> Dataset:
     arrays = _read(path)
     features = _features(path, arrays["features"])
     codes = codes_from_npz(path, arrays["labels"])
-    count, classes = codes.shape
+    count, classes_there = codes.shape
     if len(features) != count:
         raise MismatchError(f"{path}: features has {len(features)} rows but labels has {count}; save them together")
-    names = _names(path, arrays.get("label_names"), "label_names", classes)
+    names = _names(path, arrays.get("label_names"), "label_names", classes_there)
     ids = _names(path, arrays.get("image_ids"), "image_ids", count)
     try:
-        return Dataset(
+        taxonomy = Taxonomy(names or tuple(f"class {column}" for column in range(classes_there)))
+        if classes is not None:
+            taxonomy, codes = _arranged(as_taxonomy(classes), names, codes)
+        dataset = Dataset(
             name=name or path.stem,
-            taxonomy=Taxonomy(names or tuple(f"class {column}" for column in range(classes))),
+            taxonomy=taxonomy,
             image_ids=ids or tuple(map(str, range(count))),
             labels=LabelMatrix.from_dense(codes),
             split=_split(path, arrays.get("split"), count),
             features=features,
         )
+        return dataset if root is None else attach_pictures(dataset, root)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
+
+
+def _arranged(given: Taxonomy, names: tuple[str, ...], codes: Codes) -> tuple[Taxonomy, Codes]:
+    """The classes of a list and the columns in its order; a class without a column is unknown everywhere."""
+    if not names and len(given) != codes.shape[1]:
+        raise DataError(
+            f"it has {codes.shape[1]} classes without names, the class list {len(given)}; give its own list"
+        )
+    columns = [given.column(name) for name in names] if names else list(range(len(given)))
+    if len(set(columns)) < len(columns):
+        raise DataError("two of its columns are the same class of the list; remove one")
+    table = np.full((len(codes), len(given)), UNKNOWN, dtype=np.int8)
+    table[:, columns] = codes
+    return given, table
 
 
 def codes_from_npz(path: Path, labels: NDArray[Any]) -> Codes:

@@ -26,33 +26,49 @@ CLASS_FILES = ("classes.txt", "classes.json")
     can=frozenset({"pictures"}),
     notes="Pictures and a class list; every cell is unknown.",
 )
-def load_folder(root: str | Path, classes: Classes | None = None, *, name: str | None = None) -> Dataset:
+def load_folder(
+    path: str | Path,
+    classes: Classes | None = None,
+    *,
+    root: str | Path | None = None,
+    name: str | None = None,
+) -> Dataset:
     """Images below a folder, nothing known about them, all in the train split.
 
     Ids are relative paths with ``/``, sorted, so equal file names in different subfolders are different images.
 
     Args:
-        root: the folder, read recursively; hidden files are left out.
+        path: the folder, read recursively; hidden files are left out.
         classes: a taxonomy, a list of names or the path of a class list; by default ``classes.txt`` or
             ``classes.json`` in the folder.
+        root: the folder that image ids are relative to, one above ``path``; by default ``path`` itself.
         name: short name for tables and figures; the folder's by default.
 
     Raises:
-        DataError: if the folder is missing or holds no image, or there is no class list.
+        DataError: if the folder is missing or holds no image, does not lie below ``root``, or there is no class list.
     """
     from spml_annotate.embed.pictures import FilePictures
 
-    root = Path(root)
-    ids = list_images(root)
-    taxonomy = as_taxonomy(classes if classes is not None else find_classes(root))
+    path = Path(path)
+    ids = list_images(path)
+    taxonomy = as_taxonomy(classes if classes is not None else find_classes(path))
+    above = _above(path, Path(root)) if root is not None else ""
     return Dataset(
-        name=name or root.resolve().name,
+        name=name or path.resolve().name,
         taxonomy=taxonomy,
-        image_ids=tuple(ids),
+        image_ids=tuple(above + image for image in ids),
         labels=LabelMatrix.from_cells([], [], [], (len(ids), len(taxonomy))),
         split=np.full(len(ids), TRAIN, dtype=np.int8),
-        pictures=FilePictures(image_paths(root, ids)),
+        pictures=FilePictures(image_paths(path, ids)),
     )
+
+
+def _above(path: Path, root: Path) -> str:
+    try:
+        below = path.resolve().relative_to(root.resolve()).as_posix()
+    except ValueError:
+        raise DataError(f"{path} does not lie below {root}; name a folder above it") from None
+    return "" if below == "." else f"{below}/"
 
 
 def attach_pictures(dataset: Dataset, root: str | Path) -> Dataset:

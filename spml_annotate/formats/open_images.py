@@ -55,7 +55,14 @@ def save_open_images(path: str | Path, table: LabelTable, *, pictures: Mapping[s
     can=frozenset({"several", "negatives", "unknown", "splits", "scores", "provenance"}),
     notes="A line per label: Confidence 1 positive, 0 negative; a cell without a line is unknown.",
 )
-def load_open_images(path: str | Path, *, classes: Classes | None = None, descriptions: str | Path = "") -> LabelTable:
+def load_open_images(
+    path: str | Path,
+    *,
+    classes: Classes | None = None,
+    root: str | Path | None = None,
+    name: str | None = None,
+    descriptions: str | Path = "",
+) -> LabelTable:
     """Labels in the style of Open Images.
 
     Sources of Open Images: "machine" becomes a proposal with the confidence as its score; all others are people and
@@ -64,6 +71,8 @@ def load_open_images(path: str | Path, *, classes: Classes | None = None, descri
     Args:
         path: the CSV file; columns after Confidence may be missing.
         classes: the classes; by default those of the manifest beside the file, else those named in it, in order.
+        root: not needed; ids are those in the file.
+        name: not needed; a table has none.
         descriptions: the file ``class-descriptions.csv`` of Open Images, which says what its ``/m/01g317`` are called;
             by default, where there is no manifest, files of such a name beside the labels.
 

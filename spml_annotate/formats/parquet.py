@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from spml_annotate.errors import DataError, MismatchError
 from spml_annotate.formats import FORMATS
+from spml_annotate.formats.classes import Classes, as_taxonomy
 from spml_annotate.formats.export import LabelTable
 from spml_annotate.formats.images import SPLIT_NAMES, split_code
 from spml_annotate.formats.manifest import fingerprint, from_json, manifest, metadata_of, taxonomy_of, to_json
@@ -34,7 +35,7 @@ _BLOCK = 1_000_000
 _COLUMNS = ("row", "image", "split", "label", "value", "source", "score", "annotator", "time", "shown")
 
 
-def save_parquet(folder: str | Path, table: LabelTable, *, pictures: Mapping[str, Path] | None = None) -> None:
+def save_parquet(path: str | Path, table: LabelTable, *, pictures: Mapping[str, Path] | None = None) -> None:
     """Write ``labels.parquet`` and ``manifest.json`` into a folder, which is made if it is missing.
 
     The pictures have no place in it.
@@ -44,7 +45,7 @@ def save_parquet(folder: str | Path, table: LabelTable, *, pictures: Mapping[str
     """
     import pyarrow.parquet as pq
 
-    folder = Path(folder)
+    folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -72,20 +73,30 @@ def save_parquet(folder: str | Path, table: LabelTable, *, pictures: Mapping[str
     can=frozenset({"several", "negatives", "unknown", "splits", "scores", "provenance"}),
     notes="A line per label: value 1 positive, 0 negative; a cell without a line is unknown.",
 )
-def load_parquet(folder: str | Path) -> LabelTable:
+def load_parquet(
+    path: str | Path,
+    *,
+    classes: Classes | None = None,
+    root: str | Path | None = None,
+    name: str | None = None,
+) -> LabelTable:
     """The table that `save_parquet` wrote.
 
     Args:
-        folder: the folder of the export, or the Parquet file itself.
+        path: the folder of the export, or the Parquet file itself.
+        classes: the classes and their order; by default those of the export. Every class that has labels must be there.
+        root: not needed; ids are those that were exported.
+        name: not needed; a table has none.
 
     Raises:
-        DataError: for a missing, damaged or foreign file. MismatchError: for one changed by another program.
+        DataError: for a missing, damaged or foreign file, or a label of another class. MismatchError: for one changed
+            by another program.
     """
-    path = Path(folder)
+    path = Path(path)
     path = path / LABELS if path.is_dir() else path
     try:
         with path.open("rb") as file:
-            return _table(_read(path, file), path)
+            return _table(_read(path, file), path, as_taxonomy(classes) if classes is not None else None)
     except OSError as error:
         raise unreadable(path, error) from None
 
@@ -153,9 +164,9 @@ def _named(codes: NDArray[np.integer], names: tuple[str, ...] | list[str]) -> An
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(list(names), pa.string()))
 
 
-def _table(content: pyarrow.Table, path: Path) -> LabelTable:
+def _table(content: pyarrow.Table, path: Path, given: Taxonomy | None) -> LabelTable:
     about = _manifest(content, path)
-    taxonomy = taxonomy_of(about, str(path))
+    taxonomy = given if given is not None else taxonomy_of(about, str(path))
     image_ids, split = _images(content, path)
     if fingerprint(image_ids) != about["fingerprints"]["images"]:
         raise MismatchError(f"{path}: lines were removed or changed by another program; export again")
@@ -167,7 +178,7 @@ def _table(content: pyarrow.Table, path: Path) -> LabelTable:
         image_ids=image_ids,
         split=split,
         rows=_numbers(labelled, "row", np.int64),
-        labels=_columns_of(labelled, taxonomy),
+        labels=_columns_of(labelled, taxonomy, path),
         values=_numbers(labelled, "value", np.int8),
         sources=_texts(labelled, "source"),
         scores=_numbers(labelled, "score", np.float64),
@@ -203,9 +214,12 @@ def _images(content: pyarrow.Table, path: Path) -> tuple[tuple[str, ...], NDArra
     return tuple(images.to_numpy(zero_copy_only=False).tolist()), split  # several times as fast as to_pylist
 
 
-def _columns_of(labelled: pyarrow.Table, taxonomy: Taxonomy) -> NDArray[np.int64]:
+def _columns_of(labelled: pyarrow.Table, taxonomy: Taxonomy, path: Path) -> NDArray[np.int64]:
     names, codes = _dictionary(labelled, "label")
-    return np.array([taxonomy.column(name) for name in names], dtype=np.int64)[codes]
+    try:
+        return np.array([taxonomy.column(name) for name in names], dtype=np.int64)[codes]
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def _numbers(content: pyarrow.Table, name: str, dtype: Any) -> NDArray[Any]:  # noqa: ANN401  (any scalar type)

@@ -62,7 +62,8 @@ def load_voc(
 
     Args:
         path: the folder with ``Annotations`` and ``ImageSets/Main``, either of which may be missing, or one above it;
-            XML files may lie in folders below ``Annotations``, and are images of such folders then; or a folder with an XML file beside each picture, as labelling programs make it.
+            XML files may lie in folders below ``Annotations``, and are images of such folders then; or a folder with an
+            XML file beside each picture, as labelling programs make it.
         classes: the classes and their order; by default those of the folder, sorted. Others are refused.
         root: the folder that the image ids are relative to; by default ``JPEGImages`` if every picture is there.
         name: short name for tables and figures; the folder's by default.

@@ -227,7 +227,7 @@ def test_folders_called_like_the_classes(tmp_path):
         ('{"labels": []}', "line 1: there is no 'file_name'"),
         ('{"file_name": "../1.png", "labels": []}', "line 1: file_name '../1.png' is no file below"),
         ('{"file_name": "2.png", "labels": []}', "line 1: file_name '2.png' is no file below"),
-        ('{"file_name": "1.png", "tags": []}', "line 1: there is no column 'labels', 'label' or 'objects', only file_name, tags"),
+        ('{"file_name": "1.png", "tags": []}', "no column 'labels', 'label' or 'objects', only file_name, tags"),
         ('{"file_name": "1.png", "labels": [3]}', "line 1: label 3 is a number; give the class list"),
         ('{"file_name": "1.png", "labels": [["cat"]]}', "is neither a name nor a number"),
         ('{"file_name": "1.png", "labels": ["cat"], "negatives": ["cat"]}', "among the positives and the negatives"),
