@@ -24,9 +24,9 @@ all that is known of it beside it, as `<out>.lost.csv`: `{columns}`.
 - Of a cell with several labels, formats with one code per cell get a person's before a proposal's, and the latest.
 - In code: `from spml_annotate.formats import FORMATS`; `FORMATS["coco"].function(path)` reads,
   `FORMATS["coco"].facts["saves"](path, table)` writes.
-- Settings are given as `--set FORMAT.SETTING=VALUE`. Many readers also take `classes` (a class list: what the class
-  numbers of a file count in) and `root` (the folder that its paths are relative to; for Label Studio, the one in which
-  uploads and local files are looked for).
+- Settings are given as `--set FORMAT.SETTING=VALUE`. Every reader also takes `classes` (a class list: what the class
+  numbers of a file count in, and which columns of a CSV are classes) and `root` (the folder that its paths are relative
+  to, where they are paths; for Label Studio, the one in which uploads and local files are looked for).
 """
 Format = Entry[Callable[..., Any]]
 _SHARED = {"classes", "root", "name", "pictures"}

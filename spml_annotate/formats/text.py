@@ -78,6 +78,9 @@ def read_records(path: Path) -> Iterator[Record]:
     except UnicodeDecodeError:
         raise _not_utf8(path) from None
     except csv.Error as error:
+        if "field limit" in str(error):
+            most = f"{csv.field_size_limit():,}"
+            raise at(path, line, f"a cell has more than {most} characters; check the quotes, or save as JSON") from None
         raise at(path, line, f"this is not CSV ({error}); check the quotes from here on") from None
     except OSError as error:
         raise unreadable(path, error) from None

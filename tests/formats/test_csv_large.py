@@ -137,6 +137,14 @@ def test_ordinary_files_are_read_in_blocks(monkeypatch, tmp_path, name):
     assert len(load_csv(path)) > 1
 
 
+def test_columns_of_other_things_are_left_out_of_blocks(monkeypatch, tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text(",image;sex;dog;cat;age\n".replace(",", ";") + "0;a;m;1;0;70\n1;b;f;;1;3\n")
+    refuse_records(monkeypatch)
+    found = load_csv(path, classes=["cat", "dog"])
+    assert (found.image_ids, found.truth.tolist()) == (("a", "b"), [[0, 1], [1, -1]])
+
+
 texts = st.text(st.sampled_from('ab ,"\n\\./é🐕\r'), max_size=5)
 
 

@@ -204,6 +204,15 @@ def test_other_tables_are_none(tmp_path):
         load(tmp_path, short_line, suffix=".csv")
 
 
+def test_a_mask_that_is_too_long_for_a_cell_is_told(tmp_path):
+    mask = json.dumps([{"format": "rle", "rle": [1] * 70_000, "brushlabels": ["cat"]}])
+    text = CSV.splitlines()[0] + '\n1,"1","' + mask.replace('"', '""') + '","","",5,"a/1.png","","",""\n'
+    with pytest.raises(DataError, match=r"line 2: a cell has more than 131,072 characters; .* or save as JSON"):
+        load(tmp_path, text, suffix=".csv")
+    found = load(tmp_path, [{"image": "a/1.png", "mask": json.loads(mask), "annotation_id": 1, "annotator": 1}])
+    assert cells(found) == {("1", "cat")}
+
+
 def test_a_single_task(tmp_path):
     assert cells(load(tmp_path, task("1", [ticked("indoor")]))) == {("1", "indoor")}
     predicted = {"result": [ticked("indoor")], "score": 0.5}
