@@ -104,7 +104,7 @@ def test_shards_in_a_folder_per_split(tmp_path):
     [
         (b"{", "its .json is not JSON"),
         (b"[1]", "its .json is not an object"),
-        (b'{"tags": []}', "there is no column 'labels' or 'label', only tags"),
+        (b'{"tags": []}', "there is no column 'labels', 'label' or 'objects', only tags"),
         (b'{"labels": [true]}', "label True is neither a name nor a number"),
         (b'{"labels": [0]}', "give the class list that it counts in"),
         (b'{"labels": ["a"], "split": "holdout"}', "'holdout' is not a split"),
