@@ -145,13 +145,13 @@ def _merged(result: list[Any], score: object, labels: RegionLabels) -> list[Any]
     kept: list[Any] = []
     scores: dict[str, list[Any]] = {}
     for region in result:
-        counts = isinstance(region, Mapping) and region.get("from_name") in labels.controls
-        words = labels_of(region.get("value")) if counts else []
+        name = region.get("from_name") if isinstance(region, Mapping) else None
+        words = labels_of(region.get("value")) if isinstance(name, str) and name in labels.controls else []
         if not words:
             kept.append(region)
             continue
         own = region.get("score")
-        names = labels.names.get(region["from_name"], {})
+        names = labels.names.get(str(name), {})
         for word in words:
             scores.setdefault(names.get(word, word), []).append(score if own is None else own)
     choice = {"from_name": labels.control, "to_name": "image", "type": "choices"}

@@ -6,6 +6,8 @@ import json
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from spml_annotate.errors import DataError
 from spml_annotate.formats.label_studio import load_label_studio
@@ -218,6 +220,59 @@ def test_a_single_task(tmp_path):
     predicted = {"result": [ticked("indoor")], "score": 0.5}
     alone = {"data": {"image": "http://localhost/1.png"}, "predictions": [predicted]}
     assert [at.score for at in load(tmp_path, alone)] == [0.5]
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 9) | st.sampled_from(["box", "cat", "a/1.png", "", "2024-01-01", "["]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    *(
+                        "data",
+                        "annotations",
+                        "predictions",
+                        "result",
+                        "from_name",
+                        "value",
+                        "rectanglelabels",
+                        "choices",
+                        "x",
+                    ),
+                    *(
+                        "image",
+                        "annotation_id",
+                        "annotator",
+                        "id",
+                        "score",
+                        "prediction",
+                        "completed_by",
+                        "scene",
+                        "taxonomy",
+                    ),
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=25,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(content=st.lists(ODD, max_size=3), control=st.sampled_from(["", "box", "scene"]), config=st.booleans())
+def test_whatever_is_in_the_file_it_is_read_or_refused(tmp_path_factory, content, control, config):
+    folder = tmp_path_factory.mktemp("odd")
+    drawn = {"data": {"image": "a/1.png"}, "annotations": [{"id": 1, "result": [box("c"), *content]}]}
+    (folder / "config.xml").write_text(BOTH, "utf-8")
+    for tasks in (content, [drawn, *content]):
+        (folder / "a.json").write_text(json.dumps(tasks), "utf-8")
+        try:
+            load_label_studio(folder / "a.json", control=control, config=folder / "config.xml" if config else None)
+        except DataError as error:
+            assert "\n" not in str(error)  # noqa: PT017
 
 
 @pytest.mark.slow
