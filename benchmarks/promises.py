@@ -62,6 +62,11 @@ class Kept:
     stated: int
     held: int
 
+    @property
+    def broken(self) -> str:
+        """How many of the draws propose less precisely than was wished."""
+        return f"{self.proposing - self.reached} of {self.draws}"
+
 
 def project_of(folder: Path, names: Sequence[str], features: NDArray[np.floating[Any]]) -> Project:
     """A project of images that came as features."""
@@ -158,8 +163,8 @@ def text(found: Sequence[Kept]) -> str:
     for row in found:
         right = "" if np.isnan(row.precision) else f"{row.precision:.3f}"
         lines.append(
-            f"| {row.dataset} | {row.checked} | {row.wish:g} | {row.proposing} of {row.draws} | "
-            f"{row.proposing - row.reached} of {row.draws} | {row.proposed:.0f} | {right} | {row.held} of {row.stated} |"
+            f"| {row.dataset} | {row.checked} | {row.wish:g} | {row.proposing} of {row.draws} | {row.broken} | "
+            f"{row.proposed:.0f} | {right} | {row.held} of {row.stated} |"
         )
     return "\n".join(lines)
 
@@ -177,10 +182,7 @@ def main(names: tuple[str, ...], data: Path, draws: int, as_json: bool, write: b
     found = []
     for name in names:
         for row in measure(name, data=data, draws=draws):
-            click.echo(
-                f"{name}, {row.checked} checked, {row.wish:g}: broken in {row.proposing - row.reached} of {row.draws} draws",
-                err=True,
-            )
+            click.echo(f"{name}, {row.checked} checked, {row.wish:g}: broken in {row.broken} draws", err=True)
             found.append(row)
     click.echo(json.dumps([asdict(row) for row in found], indent=1) if as_json else text(found))
     if write:
