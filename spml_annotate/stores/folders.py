@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterable
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from spml_annotate.errors import DataError
 from spml_annotate.stores.atomic import cannot_write, write_text
+from spml_annotate.stores.leftovers import being_written, is_being_written
 
 _LIST = ".spml-annotate-files"
 _MANIFEST = "manifest.json"
@@ -23,7 +25,7 @@ def write_folder(path: str | Path, write: Callable[[Path], None]) -> None:
 
     That one is hidden and lies beside ``path``; when it is complete it takes the name. A folder that was there is
     replaced if every file in it was written by this function or announced by `note_files`; a hidden list in the folder
-    says so. If anything fails, ``path`` stays as it was.
+    says so. If anything fails, ``path`` stays as it was; what a killed process left of it is tidied up.
 
     Raises:
         DataError: if ``path`` is a file, holds other people's files, or cannot be written. Other errors of ``write``
@@ -31,17 +33,27 @@ def write_folder(path: str | Path, write: Callable[[Path], None]) -> None:
     """
     path = Path(path)
     check_folder(path)
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        beside.mkdir()
-        write(beside)
-        _note(beside, _files(beside))
-        _take_the_name(beside, path)
+        give_back_name(path)
+        with being_written(path, Path.mkdir) as beside:
+            write(beside)
+            _note(beside, _files(beside))
+            _take_the_name(beside, path)
     except OSError as error:
         raise cannot_write(path, error) from error
-    finally:
-        if beside.is_dir():
-            shutil.rmtree(beside)
+
+
+def give_back_name(path: Path) -> None:
+    """Undo what a process did that was killed between taking the name from the old folder and giving it to the new."""
+    form = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{32}}\.old")
+    olds = [old for old in sorted(path.parent.iterdir()) if form.fullmatch(old.name) and old.is_dir()]
+    if not olds or is_being_written(path):
+        return
+    for old in olds:
+        if path.exists():
+            shutil.rmtree(old)
+        else:
+            old.rename(path)
 
 
 def check_folder(path: str | Path) -> None:

@@ -349,8 +349,9 @@ def test_the_remains_of_killed_exports_are_removed_by_the_next(project, tmp_path
         while not list(tmp_path.glob(".out.*.tmp/*/*")):  # the pictures are being copied
             time.sleep(0.001)
         process.send_signal(signal.SIGSTOP)
-        held = {path.parent for path in tmp_path.glob(".out.*.tmp/.held")}
+        held = set(tmp_path.glob(".out.*.tmp"))
         project.export(out, labels="human", format="huggingface")
+        assert held
         assert all(path.is_dir() for path in held)  # of an export that is still being written
         process.send_signal(signal.SIGKILL)
     project.export(out, format="huggingface")
@@ -359,11 +360,11 @@ def test_the_remains_of_killed_exports_are_removed_by_the_next(project, tmp_path
 
 def test_an_export_killed_between_two_names_gets_its_name_back(taught, tmp_path):
     out = tmp_path / "out"
+    (tmp_path / f".out.{'1' * 32}.tmp").mkdir()
+    (tmp_path / ".out.mine.tmp").mkdir()
     taught.export(out)
     old = tmp_path / f".out.{'0' * 32}.old"
     out.rename(old)
-    (tmp_path / f".out.{'1' * 32}.tmp").mkdir()
-    (tmp_path / ".out.mine.tmp").mkdir()
     with pytest.raises(SettingError):
         taught.export(out, labels="mine")
     assert old.is_dir()

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from spml_annotate.stores.atomic import check_target, write_text
-from spml_annotate.stores.leftovers import being_written
+from spml_annotate.stores.folders import write_folder
+from spml_annotate.stores.leftovers import _leftovers, being_written, is_being_written
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no locks that tell the dead from the living")
 
@@ -23,6 +24,15 @@ from spml_annotate.stores.atomic import write_atomically
 def write(file):
     file.write(b"half"); file.flush(); print("now", flush=True); time.sleep(60)
 write_atomically(Path(sys.argv[1]), write)
+"""
+
+STOP_IN_A_FOLDER = """
+import sys, time
+from pathlib import Path
+from spml_annotate.stores.folders import write_folder
+def write(folder):
+    (folder / "a").write_text("half"); print("now", flush=True); time.sleep(60)
+write_folder(Path(sys.argv[1]), write)
 """
 
 
@@ -70,12 +80,29 @@ def test_files_of_other_names_and_other_people_stay(tmp_path: Path) -> None:
     others = [f".other.{uuid.uuid4().hex}.tmp", ".out.tmp", ".out.1234.tmp", f"out.{uuid.uuid4().hex}.tmp", "out.old"]
     for name in others:
         (tmp_path / name).write_text("theirs")
-    folder = f".out.{uuid.uuid4().hex}.tmp"
-    (tmp_path / folder).mkdir()
+    link = f".out.{uuid.uuid4().hex}.tmp"
+    (tmp_path / link).symlink_to("out.old")
 
     write_text(tmp_path / "out", "whole")
 
-    assert _names(tmp_path) == sorted([*others, folder, "out"])
+    assert _names(tmp_path) == sorted([*others, link, "out"])
+
+
+def test_a_folder_that_a_killed_writer_left_is_removed_and_one_being_written_stays(tmp_path: Path) -> None:
+    process = _start(STOP_IN_A_FOLDER, tmp_path / "out")
+    try:
+        write_folder(tmp_path / "out", lambda folder: write_text(folder / "a", "whole"))
+        assert len(_names(tmp_path)) == 2
+        assert is_being_written(tmp_path / "out")
+    finally:
+        _kill(process)
+    assert not is_being_written(tmp_path / "out")
+
+    _leftovers.cache_clear()  # as in a process of its own
+    write_folder(tmp_path / "out", lambda folder: write_text(folder / "a", "again"))
+
+    assert _names(tmp_path) == ["out"]
+    assert (tmp_path / "out" / "a").read_text() == "again"
 
 
 def test_a_temporary_is_made_again_if_it_was_taken_for_a_leftover(tmp_path: Path) -> None:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import sys
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from spml_annotate.errors import DataError
 from spml_annotate.stores.atomic import cannot_write, check_target, publish
-from spml_annotate.stores.folders import check_folder, write_folder
+from spml_annotate.stores.folders import check_folder, give_back_name, write_folder
+from spml_annotate.stores.leftovers import being_written
 
 CARD = "datacard.md"
 SIDES = ("lost.csv", "conflicts.csv", "classes.csv", CARD)
 """Endings of the files beside an export; those that an export does not need are removed with the export before it."""
 _COMPUTED = ("features", "models")
 _KEPT = ("lock", "current")
-_HELD = ".held"
-"""A file that is locked while its export is being written; the system lets go of it however the process ends."""
 _KEPT_ENDINGS = (".sqlite", ".sqlite-wal", ".sqlite-shm", ".toml")
 
 
@@ -80,13 +73,11 @@ def write_aside(out: Path, is_folder: bool, write: Callable[[Path], None]) -> No
     Raises:
         DataError: if the place cannot be written. Whatever goes wrong, an export that was there stays as it was.
     """
-    aside = out.with_name(f".{out.name}.{uuid.uuid4().hex}.tmp")
     try:
         if is_folder:
             out.parent.mkdir(parents=True, exist_ok=True)
-        _clear_remains(out)
-        aside.mkdir()
-        with _holding(aside):
+        give_back_name(out)
+        with being_written(out, Path.mkdir) as aside:
             try:
                 write(aside / out.name)
             except DataError as error:  # people know the name that they gave
@@ -94,15 +85,12 @@ def write_aside(out: Path, is_folder: bool, write: Callable[[Path], None]) -> No
             _give_names(aside, out, is_folder)
     except OSError as error:
         raise cannot_write(out, error) from error
-    finally:
-        if aside.is_dir():
-            shutil.rmtree(aside)
 
 
 def _give_names(aside: Path, out: Path, is_folder: bool) -> None:
     """The export itself comes last, for what lies beside it may be needed to read it."""
     made = aside / out.name
-    others = [path for path in sorted(aside.iterdir()) if path.name not in (made.name, _HELD)]
+    others = [path for path in sorted(aside.iterdir()) if path != made]
     for path in others:
         publish(path, out.with_name(path.name))
     if is_folder:
@@ -117,51 +105,3 @@ def _give_names(aside: Path, out: Path, is_folder: bool) -> None:
 def _move(made: Path, new: Path) -> None:
     for path in sorted(made.iterdir()):
         path.rename(new / path.name)
-
-
-def _clear_remains(out: Path) -> None:
-    """Remove the folders that killed exports left; nothing while another export of this name is being written."""
-    form = re.compile(rf"\.{re.escape(out.name)}\.[0-9a-f]{{32}}\.(tmp|old)")
-    remains = [path for path in sorted(out.parent.iterdir()) if form.fullmatch(path.name) and path.is_dir()]
-    if any(_is_held(path) for path in remains):
-        return
-    for path in remains:
-        if path.suffix == ".old" and not out.exists():
-            path.rename(out)
-        else:
-            shutil.rmtree(path)
-
-
-@contextmanager
-def _holding(aside: Path) -> Iterator[None]:
-    """Let other exports see that somebody still writes here."""
-    descriptor = os.open(aside / _HELD, os.O_RDWR | os.O_CREAT)
-    try:
-        _lock(descriptor)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _is_held(remains: Path) -> bool:
-    """Whether somebody may still write there; an export makes its lock before anything else."""
-    if not (remains / _HELD).is_file():
-        return False
-    descriptor = os.open(remains / _HELD, os.O_RDWR)
-    try:
-        return not _lock(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool:
-    """Lock an open file; False if somebody else has it, or if nobody can tell (a system or a disk without locks)."""
-    if sys.platform == "win32":
-        return False
-    import fcntl
-
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
