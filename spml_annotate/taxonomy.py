@@ -78,6 +78,10 @@ class Taxonomy:
     def __reduce__(self) -> tuple[type[Taxonomy], tuple[object, ...]]:
         return Taxonomy, (self.names, self.keys, dict(self.aliases), dict(self.prompts))  # proxies cannot be pickled
 
+    def __contains__(self, name: object) -> bool:
+        """Whether a class is called that, by the rules of `column`."""
+        return name in self._lookup()
+
     def column(self, name: str) -> int:
         """Column of a class by its name, its first name or an alias, in either Unicode form.
 

@@ -31,6 +31,12 @@ def test_appending_classes_keeps_the_fingerprint_of_the_prefix(first: list[str],
     longer.check_prefix(taxonomy.fingerprint(), len(first), "a model")
 
 
+def test_a_class_is_in_it_by_any_of_its_names_in_either_unicode_form() -> None:
+    taxonomy = Taxonomy(("caf\u00e9", "dog"), aliases={"hound": "dog"})
+    assert all(name in taxonomy for name in ("caf\u00e9", "cafe\u0301", "dog", "hound"))
+    assert not any(name in taxonomy for name in ("cafe", "Dog", "", 1, None))
+
+
 def test_a_rename_keeps_column_fingerprint_and_the_old_name() -> None:
     taxonomy = Taxonomy(("sofa", "cat"), aliases={"settee": "sofa"}, prompts={"sofa": "a photo of a sofa"})
     renamed = taxonomy.renamed("settee", "couch").renamed("couch", "divan")

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from spml_annotate.errors import DataError
 from spml_annotate.formats.csv_codes import CODES
 from spml_annotate.formats.csv_lists import ListTable, is_image, list_table, long_header
 from spml_annotate.formats.text import Record, at, read_records
@@ -61,21 +60,12 @@ def lists_of(path: Path, header: Record, index: int, taxonomy: Taxonomy | None) 
     if table is None:
         return None
     if table.further:
-        known = taxonomy is not None and not any(is_class(name, taxonomy) for name in header.fields)
+        known = taxonomy is not None and not any(name in taxonomy for name in header.fields)
         return table if known else None
     below = records_below(path, len(header.fields) + index, index)
     if table.numbers and all(record.fields[table.label].strip() in CODES for record in below):
         return None
     return table
-
-
-def is_class(name: str, taxonomy: Taxonomy) -> bool:
-    """Whether a class list knows a name."""
-    try:
-        taxonomy.column(name)
-    except DataError:
-        return False
-    return True
 
 
 def _leading(path: Path, width: int, count: int) -> tuple[bool, bool, bool]:

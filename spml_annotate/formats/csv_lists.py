@@ -153,15 +153,11 @@ def _labels(text: str, mark: str) -> list[str]:
 
 def _name_of(word: str, taxonomy: Taxonomy) -> str:
     """A word that is a class, or the name of the class with a number."""
-    if not (word.isascii() and word.isdecimal()):
+    if not (word.isascii() and word.isdecimal()) or word in taxonomy:
         return word
-    try:
-        taxonomy.column(word)
-    except DataError:
-        if len(word) > 9 or int(word) >= len(taxonomy):
-            raise DataError(f"class number {word} lies outside 0..{len(taxonomy) - 1}; check the class list") from None
-        return taxonomy.names[int(word)]
-    return word
+    if len(word) > 9 or int(word) >= len(taxonomy):
+        raise DataError(f"class number {word} lies outside 0..{len(taxonomy) - 1}; check the class list")
+    return taxonomy.names[int(word)]
 
 
 def _plain(name: str) -> str:

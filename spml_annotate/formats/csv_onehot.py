@@ -13,7 +13,6 @@ from spml_annotate.errors import DataError
 from spml_annotate.formats.csv_blocks import Block
 from spml_annotate.formats.csv_codes import CODES
 from spml_annotate.formats.csv_columns import ClassColumns, ImageNumbers, image_id
-from spml_annotate.formats.csv_kinds import is_class
 from spml_annotate.formats.dataset import TRAIN, Dataset
 from spml_annotate.formats.images import split_code
 from spml_annotate.formats.text import Record, at
@@ -46,7 +45,7 @@ class OneHotReader:
         """Those columns that are classes: all, unless a class list is given and every class of it has a column."""
         if self._given is None:
             return list(places)
-        known = [i for i in places if is_class(self._header[i], self._given)]
+        known = [i for i in places if self._header[i] in self._given]
         found = {self._given.column(self._header[i]) for i in known}
         return known if len(found) == len(self._given) else list(places)
 

@@ -120,9 +120,7 @@ def taxonomy_with(classes: Classes | None, stated: Taxonomy, found: Iterable[str
     new = []
     for name in dict.fromkeys(found):
         check_text(name, "class name")
-        try:
-            stated.column(name)
-        except DataError:
+        if name not in stated:
             new.append(name)
     taxonomy = stated.extended(new)
     if not len(taxonomy):

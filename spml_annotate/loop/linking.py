@@ -155,10 +155,7 @@ def _parsed(xml: str) -> LabellingConfig | None:
 
 def column_of(taxonomy: Taxonomy, name: str) -> int | None:
     """Column of a class, None if nothing is called that."""
-    try:
-        return taxonomy.column(name)
-    except DataError:
-        return None
+    return taxonomy.column(name) if name in taxonomy else None
 
 
 def renamed(before: LabellingConfig | None, now: LabellingConfig) -> dict[str, str]:

@@ -246,7 +246,7 @@ def _columns(
             f"{_way_out(strange, workspace.images.ids(), kind)}"
         )
     used = np.unique(content.labels[rows[content.rows] >= 0]).tolist()
-    lacking = sorted(content.classes[label] for label in used if not _known(workspace, content.classes[label]))
+    lacking = sorted(content.classes[label] for label in used if content.classes[label] not in workspace.taxonomy)
     if lacking:
         raise DataError(
             f"{path}: {len(lacking)} of {len(used)} classes are not in the project, such as {_some(lacking)}"
@@ -283,14 +283,6 @@ def _meant(name: str, known: Sequence[str]) -> str:
 
 def _some(names: list[str]) -> str:
     return ", ".join(map(repr, names[:EXAMPLES]))
-
-
-def _known(workspace: Workspace, name: str) -> bool:
-    try:
-        workspace.taxonomy.column(name)
-    except DataError:
-        return False
-    return True
 
 
 def _digest(path: Path, content: _Content, names: Sequence[str], kept: Rows | slice) -> str:

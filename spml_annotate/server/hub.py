@@ -358,20 +358,12 @@ def jobs_of(hub: Hub) -> list[tuple[Served, Job]]:
 
 
 def _check_fit(taxonomy: Taxonomy, config: LabellingConfig, classes: Sequence[str]) -> None:
-    unknown = [name for name in classes if not _knows(taxonomy, name)]
+    unknown = [name for name in classes if name not in taxonomy]
     if unknown:
         raise MismatchError(
             f"the project has no class {unknown[0]!r} ({len(unknown)} of {len(classes)} are unknown to it); add them "
             "with `spml-annotate classes add`, or serve another project"
         )
-
-
-def _knows(taxonomy: Taxonomy, name: str) -> bool:
-    try:
-        taxonomy.column(name)
-    except DataError:
-        return False
-    return True
 
 
 def _is_token(text: str) -> bool:

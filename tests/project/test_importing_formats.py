@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spml_annotate.errors import DataError, MissingExtraError, SettingError
+from spml_annotate.errors import DataError, SettingError
 from spml_annotate.formats import FORMATS
 from spml_annotate.formats.telling import readable
 from spml_annotate.labels import NEGATIVE, POSITIVE, UNKNOWN, Observation
@@ -27,10 +27,7 @@ def labelled(project):
 def test_what_is_exported_is_imported(world, labelled, tmp_path, name):
     facts = FORMATS[name].facts
     out = tmp_path / ("out" if facts["is_folder"] else f"out{(*facts['suffixes'], '.csv')[0]}")
-    try:
-        labelled.export(out, format=name)
-    except MissingExtraError as error:
-        pytest.skip(str(error))
+    labelled.export(out, format=name)
     with world.project(tmp_path / "other") as other:
         other.observe([said._replace(answer="retract", event="") for said in other.workspace.log])
         assert not other.labels.known
